@@ -1,0 +1,104 @@
+"""What every predictor and every metric has in common."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from mmpt.config.access import setting
+from mmpt.errors import DataError
+from mmpt.io.atomic import atomic_write
+
+
+class Predictor:
+    """Turns a data loader into the arrays that a metric takes.
+
+    Args:
+        config: the whole job config.
+    """
+
+    def __init__(self, config):
+        self.config = config
+        self.save_path = setting(config, "eval.save_path")
+
+    def predict_loop(
+        self, model: nn.Module, dataloader: Iterable, output_file: str | None = "merged"
+    ) -> dict[str, Any]:
+        """Runs the model over the loader.
+
+        Args:
+            model: in any mode, on any device; it is put into evaluation mode.
+            dataloader: batches as `MMDataset.collater` makes them.
+            output_file: name of the file (without ending) in `eval.save_path` that gets the score
+                matrix as `.npy`; nothing is written where either is unset.
+
+        Returns:
+            What the metric of the same task takes by keyword, `outputs` always among them.
+        """
+        model.eval()
+        device = next(model.parameters()).device
+        with torch.inference_mode():
+            batches = tqdm(dataloader, desc="predict", unit="batch")
+            predictions = self.predict(model, (to_device(batch, device) for batch in batches))
+        if output_file is not None and self.save_path is not None:
+            path = Path(self.save_path) / f"{output_file}.npy"
+            with atomic_write(path) as handle:
+                np.save(handle, predictions["outputs"])
+        return predictions
+
+    def predict(self, model: nn.Module, batches: Iterable[dict]) -> dict[str, Any]:
+        """The predictions of all batches; each task defines its own."""
+        raise NotImplementedError
+
+
+class Metric:
+    """Turns predictions into numbers.
+
+    `metric_names`: the keys of the result in the order of printing; the first decides which
+    checkpoint is best, and larger is better.
+    """
+
+    metric_names: tuple[str, ...] = ()
+
+    def __init__(self, config=None):
+        self.config = config
+
+    def compute_metrics(self, **outputs) -> dict[str, float]:
+        """The numbers, by name."""
+        raise NotImplementedError
+
+    def best_metric(self, metric: Mapping[str, float]) -> float:
+        """The number that checkpoints are compared by."""
+        return metric[self.metric_names[0]]
+
+    def print_computed_metrics(self, metrics: Mapping[str, float]) -> str:
+        """One line of text; printed and returned."""
+        line = "  ".join(f"{name} {metrics[name]:.4f}" for name in self.metric_names)
+        print(line)
+        return line
+
+    def save_metrics(self, path: str | Path, metrics: Mapping[str, float]) -> None:
+        """Writes the numbers as JSON."""
+        with atomic_write(path) as handle:
+            handle.write((json.dumps(dict(metrics), indent=2) + "\n").encode())
+
+
+def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
+    """The batch with its tensors on a device."""
+    return {k: v.to(device) if isinstance(v, Tensor) else v for k, v in batch.items()}
+
+
+def check_finite(scores: np.ndarray, what: str) -> None:
+    """Refuses NaN and inf: a sort would put NaN first and report a perfect result.
+
+    Raises:
+        DataError: with the number of bad entries.
+    """
+    bad = int((~np.isfinite(scores)).sum())
+    if bad:
+        raise DataError(f"{what}: {bad} of {scores.size} scores are NaN or infinite")

@@ -1,0 +1,49 @@
+"""fairseq's view of a loss: `--criterion mmloss`."""
+
+import torch
+from fairseq.criterions import FairseqCriterion, register_criterion
+from fairseq.logging import metrics
+
+ROUND = 4
+
+
+@register_criterion("mmloss")
+class MMCriterion(FairseqCriterion):
+    """Runs the model it is given and the loss of the job file, and logs the loss's parts.
+
+    A batch counts as one sample, so gradients are averaged over batches and workers.  A loss with
+    parameters of its own (a learned temperature) is a submodule here: fairseq trains, saves and
+    restores it with the criterion.
+    """
+
+    def __init__(self, task):
+        super().__init__(task)
+        self.mmloss = task.mmtask.loss
+
+    def forward(self, model, sample, reduce: bool = True):
+        """One batch -> (loss, sample size 1, what is logged)."""
+        output = self.task.mmtask(model, sample)
+        logged = {
+            "loss": output.total.detach(),
+            "nsentences": sample["caps"].size(0),
+            "ntokens": sample["caps"].numel() // sample["caps"].size(-1),
+            "sample_size": 1,
+        }
+        logged.update({name: value.detach() for name, value in output.parts.items()})
+        return output.total, 1, logged
+
+    @classmethod
+    def reduce_metrics(cls, logging_outputs) -> None:
+        """Logs the mean over batches, as plain floats: a tensor would be pickled into checkpoints
+        in a form that safe loading refuses."""
+        counts = {"nsentences", "ntokens", "sample_size"}
+        batches = sum(float(log.get("sample_size", 0)) for log in logging_outputs) or 1.0
+        names = [name for name in logging_outputs[0] if name not in counts] if logging_outputs else []
+        for name in names:
+            values = [torch.as_tensor(log[name], dtype=torch.float32) for log in logging_outputs]
+            mean = float(torch.stack(values).sum()) / batches
+            metrics.log_scalar(name, mean, weight=batches, round=ROUND)
+
+    @staticmethod
+    def logging_outputs_can_be_summed() -> bool:
+        return True

@@ -1,0 +1,74 @@
+"""Getting BERT's config and weights from a folder or the hub, quietly, with clear errors."""
+
+import contextlib
+import logging
+from pathlib import Path
+
+from torch import nn
+from transformers import AutoConfig, BertConfig, BertModel
+from transformers.utils import logging as transformers_logging
+
+from mmpt.errors import DataError
+from mmpt.utils.bert import missing_bert, resolve_bert
+
+logger = logging.getLogger(__name__)
+
+WEIGHT_FILES = ("model.safetensors", "pytorch_model.bin")
+
+
+@contextlib.contextmanager
+def _quiet_transformers():
+    """Transformers prints a long report on every load; ours is one line."""
+    level = transformers_logging.get_verbosity()
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(level)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+def bert_config(bert_name: str, **overrides) -> BertConfig:
+    """The BERT config of a folder or hub name, with attributes set over it.
+
+    Raises:
+        DataError: `bert_name` cannot be found or is no BERT.
+    """
+    try:
+        with _quiet_transformers():
+            config = AutoConfig.from_pretrained(resolve_bert(bert_name))
+    except (OSError, ValueError) as error:
+        raise missing_bert(bert_name, "config.json") from error
+    if not isinstance(config, BertConfig):
+        raise DataError(f"dataset.bert_name: {bert_name!r} is a {config.model_type}, not a BERT")
+    for name, value in overrides.items():
+        setattr(config, name, value)
+    return config
+
+
+def load_bert(bert_name: str, config: BertConfig) -> BertModel:
+    """A `BertModel` with the weights of `bert_name`, or fresh ones where the folder has none."""
+    source = resolve_bert(bert_name)
+    folder = Path(source)
+    if folder.is_dir() and not any((folder / name).is_file() for name in WEIGHT_FILES):
+        logger.warning(
+            "%s holds no %s: both encoders start from random weights",
+            bert_name,
+            " or ".join(WEIGHT_FILES),
+        )
+        return BertModel(config)
+    try:
+        with _quiet_transformers():
+            return BertModel.from_pretrained(source, config=config)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise missing_bert(bert_name, "weights") from error
+
+
+def copy_bert(source: BertModel, target: nn.Module) -> None:
+    """Copies the entries of `source` that `target` has by name: embeddings, its layers, pooler."""
+    own = target.state_dict()
+    weights = {name: value for name, value in source.state_dict().items() if name in own}
+    target.load_state_dict({**own, **weights})

@@ -1,0 +1,30 @@
+"""fairseq's own checkpoint reading, made safe and clear."""
+
+import functools
+import os
+
+from fairseq import checkpoint_utils
+
+from mmpt.io.checkpoints import reading_checkpoint
+
+LAST_CHECKPOINT = "checkpoint_last.pt"
+
+
+def make_loading_safe() -> None:
+    """Makes `fairseq.checkpoint_utils.load_checkpoint_to_cpu` refuse unsafe files by name.
+
+    fairseq's error on a truncated file does not say which file it is, and its files need one type
+    (argparse.Namespace) beyond what `weights_only=True` allows.  Calling this twice is harmless.
+    """
+    os.environ.setdefault("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "1")  # the default only from torch 2.6
+    original = checkpoint_utils.load_checkpoint_to_cpu
+    if getattr(original, "names_the_file", False):
+        return
+
+    @functools.wraps(original)
+    def load_checkpoint_to_cpu(path, *args, **kwargs):
+        with reading_checkpoint(path):
+            return original(path, *args, **kwargs)
+
+    load_checkpoint_to_cpu.names_the_file = True
+    checkpoint_utils.load_checkpoint_to_cpu = load_checkpoint_to_cpu

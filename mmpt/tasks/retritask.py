@@ -1,0 +1,46 @@
+"""Pretraining on batches of whole videos, regrouped every epoch."""
+
+import logging
+from typing import Any
+
+from torch import Tensor
+
+from mmpt.config.access import setting
+from mmpt.errors import ConfigError
+from mmpt.tasks.task import Task, flatten_leading
+
+logger = logging.getLogger(__name__)
+
+
+class VideoRetriTask(Task):
+    """One item of the data set is a batch: `num_video_per_batch` videos x `clip_per_video` clips.
+
+    Raises:
+        ConfigError: the job asks for retrieved batches.
+    """
+
+    def __init__(self, config):
+        super().__init__(config)
+        first = setting(config, "retri_epoch")
+        if first is not None:
+            raise ConfigError(
+                f"retri_epoch: {first} asks for retrieved batches (hard negatives), which this "
+                "version cannot make yet; set retri_epoch: null for random groups of videos"
+            )
+
+    def begin_epoch(self, epoch: int, seed: int) -> None:
+        """Regroups the training videos; the same (seed, epoch) gives every rank the same groups."""
+        meta = self.train_data.meta_processor
+        meta.random_candidates(seed, epoch)
+        logger.info("epoch %d: %d random groups of videos", epoch, len(meta))
+
+    def reshape_subsample(self, sample: dict[str, Any]) -> dict[str, Any]:
+        """[1, videos, clips, ...] -> [videos * clips, ...], clips of one video adjacent."""
+        flat = {}
+        for key, value in sample.items():
+            if isinstance(value, Tensor) and value.dim() > 1:
+                value = value.squeeze(0) if value.size(0) == 1 else flatten_leading(value)
+                if setting(self.config, "dataset.clip_per_video", 1) > 1:
+                    value = flatten_leading(value)
+            flat[key] = value
+        return flat

@@ -1,0 +1,154 @@
+"""`python train.py JOB.yaml --user-dir mmpt --task mmtask ...`: fairseq-train, plus what a run needs.
+
+The arguments are fairseq-train's.  On top of it: the plugin is registered explicitly (so it also
+is in spawned processes), torchrun's environment is understood, a machine without GPUs trains on
+its CPU, an interrupted run goes on from its own last checkpoint, and errors are one line.
+"""
+
+import importlib.util
+import logging
+import os
+import re
+import sys
+import warnings
+
+from mmpt.errors import USER_ERRORS, LaunchError
+
+logger = logging.getLogger("mmpt.train")
+
+LAST_CHECKPOINT = "checkpoint_last.pt"
+RESETS = ("reset_optimizer", "reset_dataloader", "reset_meters", "reset_lr_scheduler")
+USER_ERROR_LINE = re.compile(r"^mmpt\.[\w.]*?(\w+Error): (.*)$", re.MULTILINE)
+
+
+def main(argv: list[str]) -> int:
+    """Trains; returns the exit status.
+
+    Args:
+        argv: fairseq-train's arguments, the job file first.
+
+    Raises:
+        LaunchError: fairseq is not installed, or the launch is inconsistent.
+    """
+    if importlib.util.find_spec("fairseq") is None:
+        raise LaunchError(
+            "training needs fairseq: bash run.sh setup, or pip install --no-deps ve-fairseq==0.12.3"
+        )
+    arguments = with_torchrun([a for a in argv if not re.match(r"--local[-_]rank=", a)])
+    arguments = without_gpu(arguments)
+    sys.argv = ["train.py", *arguments]  # fairseq reads --user-dir from there
+    logging.getLogger().handlers.clear()  # a training logs in fairseq's format, to stdout
+
+    import fairseq_cli.train  # noqa: F401  (before the rest of fairseq: it sets the format)
+    from fairseq import options
+    from fairseq.dataclass.utils import convert_namespace_to_omegaconf
+    from fairseq.distributed import utils as distributed_utils
+
+    register()
+    parser = options.get_training_parser()
+    args = options.parse_args_and_arch(parser, input_args=arguments)
+    continue_own_run(args)
+    config = convert_namespace_to_omegaconf(args)
+    try:
+        distributed_utils.call_main(config, train)
+    except Exception as error:
+        cause = user_error_behind(error)
+        if cause is None:
+            raise
+        raise cause from error
+    return 0
+
+
+def register() -> None:
+    """Registers task, criterion and model with fairseq, whether or not `mmpt` was imported before."""
+    import mmpt.models.fairseqmmmodel
+    import mmpt.tasks.fairseqmmtask  # noqa: F401
+
+
+def train(config, **kwargs) -> None:
+    """fairseq's `main` in a process that knows the plugin (a spawned one starts without it)."""
+    register()
+    # fairseq asks for pinned memory on CPUs too, and uses an older name of autocast
+    warnings.filterwarnings("ignore", message=r".*(pin_memory|torch\.cuda\.amp\.autocast).*")
+    from fairseq_cli.train import main as fairseq_main
+
+    fairseq_main(config, **kwargs)
+
+
+def with_torchrun(argv: list[str]) -> list[str]:
+    """Adds what fairseq does not take from torchrun's environment by itself.
+
+    Without these, fairseq would run one separate training per process into one folder.
+    """
+    if "TORCHELASTIC_RUN_ID" not in os.environ and "LOCAL_RANK" not in os.environ:
+        return argv
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    if world_size == 1:
+        return argv
+    import torch
+
+    backend = "nccl" if torch.cuda.is_available() and "--cpu" not in argv else "gloo"
+    missing = {
+        "--distributed-world-size": str(world_size),
+        "--distributed-rank": os.environ["RANK"],
+        "--device-id": os.environ["LOCAL_RANK"],
+        "--distributed-init-method": "env://",
+        "--distributed-backend": backend,
+    }
+    given = {name for name in missing if name in argv}
+    if "--distributed-world-size" in given:
+        asked = argv[argv.index("--distributed-world-size") + 1]
+        if asked != str(world_size):
+            raise LaunchError(
+                f"--distributed-world-size {asked}, but torchrun started {world_size} processes; "
+                "leave it out or make them equal"
+            )
+    added = [part for name, value in missing.items() if name not in given for part in (name, value)]
+    return [*argv, *added, "--distributed-no-spawn"]
+
+
+def without_gpu(argv: list[str]) -> list[str]:
+    """On a machine without CUDA: adds --cpu and drops half precision, saying so in one line."""
+    import torch
+
+    if torch.cuda.is_available() and "--cpu" not in argv:
+        return argv
+    half = [a for a in argv if a in ("--fp16", "--bf16", "--memory-efficient-fp16", "--amp")]
+    if "--cpu" not in argv or half:
+        dropped = f" without {', '.join(half)}" if half else ""
+        print(f"no CUDA device in use: training on the CPU{dropped}", file=sys.stderr)
+    return [a for a in argv if a not in half and a != "--cpu"] + ["--cpu"]
+
+
+def continue_own_run(args) -> None:
+    """A run that was interrupted goes on from its own last checkpoint.
+
+    A job file that names another run's checkpoint with resets would otherwise start from that one
+    again, and lose what this run has done.
+    """
+    own = os.path.join(args.save_dir, LAST_CHECKPOINT)
+    if args.restore_file == LAST_CHECKPOINT or not os.path.isfile(own):
+        return
+    logger.info(
+        "%s exists: continuing from it, not from %s (delete the folder to start anew)",
+        own,
+        args.restore_file,
+    )
+    args.restore_file = LAST_CHECKPOINT
+    for name in RESETS:
+        setattr(args, name, False)
+
+
+def user_error_behind(error: BaseException) -> Exception | None:
+    """The user's error that fairseq or a spawned process wrapped in one of its own, if any."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, USER_ERRORS):
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    lines = USER_ERROR_LINE.findall(str(error))
+    known = {cls.__name__: cls for cls in USER_ERRORS}
+    for name, message in reversed(lines):
+        if name in known:
+            return known[name](message)
+    return None

@@ -1,0 +1,70 @@
+"""A tiny MMFusionSeparate with the golden weights."""
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from mmpt.models import build_model
+
+
+def model_config(bert_name, **model):
+    """The job config of the golden forwards: 8 seconds, 24 tokens, 2 video layers."""
+    return OmegaConf.create(
+        {
+            "dataset": {"bert_name": str(bert_name), "max_video_len": 8, "max_len": 24},
+            "model": {
+                "model_cls": "MMFusionSeparate",
+                "mm_encoder_cls": None,
+                "video_encoder_cls": "MMBertForEncoder",
+                "text_encoder_cls": "BertModel",
+                "num_hidden_video_layers": 2,
+                **model,
+            },
+        }
+    )
+
+
+def written_rule(model, seed):
+    """The weights that the golden README describes, drawn in state_dict order."""
+    rng = np.random.RandomState(seed)
+    state = {}
+    for name, value in model.state_dict().items():
+        draw = rng.randn(*value.shape)
+        if name.endswith("LayerNorm.weight"):
+            draw = 1 + 0.2 * draw
+        elif name.endswith("bias"):
+            draw = 0.1 * draw
+        elif name.endswith("videomlp.linear1.weight"):
+            draw = 0.05 * draw
+        else:
+            draw = 0.15 * draw
+        state[name] = torch.from_numpy(draw.astype(np.float32))
+    return state
+
+
+@pytest.fixture
+def config_of(tinybert):
+    return lambda **model: model_config(tinybert, **model)
+
+
+@pytest.fixture
+def fresh(config_of):
+    return build_model(config_of()).eval()
+
+
+@pytest.fixture
+def model(fresh):
+    fresh.load_state_dict(written_rule(fresh, seed=100))
+    return fresh
+
+
+@pytest.fixture
+def stored(golden):
+    arrays = golden("models_data/forward_separate.npz")
+    return {name: torch.from_numpy(np.asarray(value)) for name, value in arrays.items()}
+
+
+@pytest.fixture
+def inputs(stored):
+    return {name: stored[f"in_{name}"] for name in ("caps", "cmasks", "vfeats", "vmasks")}
