@@ -1,4 +1,4 @@
-"""`python train.py JOB.yaml --user-dir mmpt --task mmtask ...`: fairseq-train, plus what a run needs.
+"""`python train.py JOB.yaml --user-dir mmpt --task mmtask ...`: fairseq-train, and a bit more.
 
 The arguments are fairseq-train's.  On top of it: the plugin is registered explicitly (so it also
 is in spawned processes), torchrun's environment is understood, a machine without GPUs trains on
@@ -18,7 +18,6 @@ logger = logging.getLogger("mmpt.train")
 
 LAST_CHECKPOINT = "checkpoint_last.pt"
 RESETS = ("reset_optimizer", "reset_dataloader", "reset_meters", "reset_lr_scheduler")
-USER_ERROR_LINE = re.compile(r"^mmpt\.[\w.]*?(\w+Error): (.*)$", re.MULTILINE)
 
 
 def main(argv: list[str]) -> int:
@@ -37,9 +36,8 @@ def main(argv: list[str]) -> int:
     arguments = with_torchrun([a for a in argv if not re.match(r"--local[-_]rank=", a)])
     arguments = without_gpu(arguments)
     sys.argv = ["train.py", *arguments]  # fairseq reads --user-dir from there
-    logging.getLogger().handlers.clear()  # a training logs in fairseq's format, to stdout
+    use_fairseq_logging()
 
-    import fairseq_cli.train  # noqa: F401  (before the rest of fairseq: it sets the format)
     from fairseq import options
     from fairseq.dataclass.utils import convert_namespace_to_omegaconf
     from fairseq.distributed import utils as distributed_utils
@@ -48,31 +46,44 @@ def main(argv: list[str]) -> int:
     parser = options.get_training_parser()
     args = options.parse_args_and_arch(parser, input_args=arguments)
     continue_own_run(args)
-    config = convert_namespace_to_omegaconf(args)
-    try:
-        distributed_utils.call_main(config, train)
-    except Exception as error:
-        cause = user_error_behind(error)
-        if cause is None:
-            raise
-        raise cause from error
+    distributed_utils.call_main(convert_namespace_to_omegaconf(args), train)
     return 0
 
 
+def use_fairseq_logging() -> None:
+    """A training logs in fairseq's format, to stdout: importing its trainer sets that up, unless
+    the root logger already writes to a stream."""
+    root = logging.getLogger()
+    for handler in [h for h in root.handlers if type(h) is logging.StreamHandler]:
+        root.removeHandler(handler)
+    import fairseq_cli.train  # noqa: F401
+
+
 def register() -> None:
-    """Registers task, criterion and model with fairseq, whether or not `mmpt` was imported before."""
+    """Registers task, criterion and model, whether or not `mmpt` was imported before."""
     import mmpt.models.fairseqmmmodel
     import mmpt.tasks.fairseqmmtask  # noqa: F401
 
 
 def train(config, **kwargs) -> None:
-    """fairseq's `main` in a process that knows the plugin (a spawned one starts without it)."""
+    """fairseq's `main` in a process that knows the plugin (a spawned one starts without it).
+
+    A user's error that fairseq wraps in one of its own is raised as it was.
+    """
     register()
     # fairseq asks for pinned memory on CPUs too, and uses an older name of autocast
     warnings.filterwarnings("ignore", message=r".*(pin_memory|torch\.cuda\.amp\.autocast).*")
     from fairseq_cli.train import main as fairseq_main
 
-    fairseq_main(config, **kwargs)
+    try:
+        fairseq_main(config, **kwargs)
+    except USER_ERRORS:
+        raise
+    except Exception as error:
+        cause = error.__cause__ or error.__context__
+        if isinstance(cause, USER_ERRORS):
+            raise cause from None
+        raise
 
 
 def with_torchrun(argv: list[str]) -> list[str]:
@@ -137,18 +148,3 @@ def continue_own_run(args) -> None:
     args.restore_file = LAST_CHECKPOINT
     for name in RESETS:
         setattr(args, name, False)
-
-
-def user_error_behind(error: BaseException) -> Exception | None:
-    """The user's error that fairseq or a spawned process wrapped in one of its own, if any."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, USER_ERRORS):
-            return seen
-        seen = seen.__cause__ or seen.__context__
-    lines = USER_ERROR_LINE.findall(str(error))
-    known = {cls.__name__: cls for cls in USER_ERRORS}
-    for name, message in reversed(lines):
-        if name in known:
-            return known[name](message)
-    return None

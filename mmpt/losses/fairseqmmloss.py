@@ -1,10 +1,10 @@
 """fairseq's view of a loss: `--criterion mmloss`."""
 
-import torch
 from fairseq.criterions import FairseqCriterion, register_criterion
 from fairseq.logging import metrics
 
 ROUND = 4
+COUNTS = {"nsentences", "ntokens", "sample_size"}
 
 
 @register_criterion("mmloss")
@@ -36,13 +36,11 @@ class MMCriterion(FairseqCriterion):
     def reduce_metrics(cls, logging_outputs) -> None:
         """Logs the mean over batches, as plain floats: a tensor would be pickled into checkpoints
         in a form that safe loading refuses."""
-        counts = {"nsentences", "ntokens", "sample_size"}
-        batches = sum(float(log.get("sample_size", 0)) for log in logging_outputs) or 1.0
-        names = [name for name in logging_outputs[0] if name not in counts] if logging_outputs else []
-        for name in names:
-            values = [torch.as_tensor(log[name], dtype=torch.float32) for log in logging_outputs]
-            mean = float(torch.stack(values).sum()) / batches
-            metrics.log_scalar(name, mean, weight=batches, round=ROUND)
+        batches = sum(float(log.get("sample_size", 0)) for log in logging_outputs)
+        for name in logging_outputs[0] if batches else ():
+            if name not in COUNTS:
+                total = sum(float(log[name]) for log in logging_outputs)
+                metrics.log_scalar(name, total / batches, weight=batches, round=ROUND)
 
     @staticmethod
     def logging_outputs_can_be_summed() -> bool:

@@ -9,7 +9,7 @@ from transformers import AutoConfig, BertConfig, BertModel
 from transformers.utils import logging as transformers_logging
 
 from mmpt.errors import DataError
-from mmpt.utils.bert import missing_bert, resolve_bert
+from mmpt.utils.bert import from_pretrained, resolve_bert
 
 logger = logging.getLogger(__name__)
 
@@ -37,11 +37,8 @@ def bert_config(bert_name: str, **overrides) -> BertConfig:
     Raises:
         DataError: `bert_name` cannot be found or is no BERT.
     """
-    try:
-        with _quiet_transformers():
-            config = AutoConfig.from_pretrained(resolve_bert(bert_name))
-    except (OSError, ValueError) as error:
-        raise missing_bert(bert_name, "config.json") from error
+    with _quiet_transformers():
+        config = from_pretrained(AutoConfig.from_pretrained, bert_name, "config.json")
     if not isinstance(config, BertConfig):
         raise DataError(f"dataset.bert_name: {bert_name!r} is a {config.model_type}, not a BERT")
     for name, value in overrides.items():
@@ -51,8 +48,7 @@ def bert_config(bert_name: str, **overrides) -> BertConfig:
 
 def load_bert(bert_name: str, config: BertConfig) -> BertModel:
     """A `BertModel` with the weights of `bert_name`, or fresh ones where the folder has none."""
-    source = resolve_bert(bert_name)
-    folder = Path(source)
+    folder = Path(resolve_bert(bert_name))
     if folder.is_dir() and not any((folder / name).is_file() for name in WEIGHT_FILES):
         logger.warning(
             "%s holds no %s: both encoders start from random weights",
@@ -60,11 +56,8 @@ def load_bert(bert_name: str, config: BertConfig) -> BertModel:
             " or ".join(WEIGHT_FILES),
         )
         return BertModel(config)
-    try:
-        with _quiet_transformers():
-            return BertModel.from_pretrained(source, config=config)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise missing_bert(bert_name, "weights") from error
+    with _quiet_transformers():
+        return from_pretrained(BertModel.from_pretrained, bert_name, "weights", config=config)
 
 
 def copy_bert(source: BertModel, target: nn.Module) -> None:

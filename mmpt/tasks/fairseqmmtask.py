@@ -12,12 +12,16 @@ from mmpt.config import load_config, prepare_run
 from mmpt.config.access import setting
 from mmpt.datasets.fairseqmmdataset import FairseqMMDataset
 from mmpt.errors import CheckpointError, ConfigError
-from mmpt.tasks.fairseqmm_checkpoints import LAST_CHECKPOINT, make_loading_safe
 from mmpt.processors.paths import SPLIT_KEYS
+from mmpt.tasks.fairseqmm_checkpoints import LAST_CHECKPOINT, make_loading_safe
 from mmpt.tasks.task import DATA, Task
 from mmpt.utils.distributed import is_master
 
 logger = logging.getLogger(__name__)
+
+# Workers that outlive their epoch keep its groups of videos, and an iterator that is collected with
+# its workers alive waits five seconds for each of them.
+LOADER_SETTINGS = argparse.Namespace(reuse_dataloader=False, persistent_workers=False)
 
 
 @register_task("mmtask")
@@ -30,6 +34,7 @@ class FairseqMMTask(LegacyFairseqTask):
 
     def __init__(self, args: argparse.Namespace):
         super().__init__(args)
+        self.cfg = LOADER_SETTINGS
         make_loading_safe()
         config = load_config(args)
         refuse_missing_restore_file(args, setting(config, "restore_optional", False))
@@ -63,6 +68,9 @@ class FairseqMMTask(LegacyFairseqTask):
         a multiple of `required_batch_size_multiple`, 8 by default.
         """
         kwargs["required_batch_size_multiple"] = 1
+        if kwargs.get("num_workers", 0) == 0:
+            # fairseq's buffer would draw items in a thread, and seed them under the model's feet
+            kwargs["data_buffer_size"] = 0
         if dataset is self.datasets.get("train"):
             self.mmtask.begin_epoch(kwargs.get("epoch", 1), kwargs.get("seed", 1))
         return super().get_batch_iterator(dataset, *args, **kwargs)

@@ -1,9 +1,16 @@
 """Where `dataset.bert_name` points to: one rule for the tokenizer, the config and the weights."""
 
 import functools
+import logging
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from mmpt.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 LOCAL_WEIGHTS = Path("pretrained_models")
 
@@ -28,6 +35,31 @@ def missing_bert(bert_name: str, what: str) -> DataError:
     )
 
 
+def from_pretrained(load: Callable[..., T], bert_name: str, what: str, **kwargs) -> T:
+    """Calls a `from_pretrained` of transformers: local files first, then the hub.
+
+    Without a hub, transformers tries for most of a minute before it gives up, hence the line.
+
+    Args:
+        load: for instance `AutoConfig.from_pretrained`.
+        what: for the message: config, weights, tokenizer.
+
+    Raises:
+        DataError: `bert_name` cannot be found, or is damaged.
+    """
+    source = resolve_bert(bert_name)
+    try:
+        return load(source, local_files_only=True, **kwargs)
+    except (OSError, ValueError, RuntimeError) as error:
+        if Path(source).is_dir():
+            raise missing_bert(bert_name, what) from error
+    logger.info("%s: no local %s, asking the hub", bert_name, what)
+    try:
+        return load(source, **kwargs)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise missing_bert(bert_name, what) from error
+
+
 @functools.lru_cache(maxsize=8)
 def load_tokenizer(bert_name: str, use_fast: bool = True):
     """The tokenizer of a folder or hub name, loaded once per process.
@@ -37,10 +69,7 @@ def load_tokenizer(bert_name: str, use_fast: bool = True):
     """
     from transformers import AutoTokenizer  # seconds to import, not needed to read a config
 
-    try:
-        return AutoTokenizer.from_pretrained(resolve_bert(bert_name), use_fast=use_fast)
-    except (OSError, ValueError) as error:
-        raise missing_bert(bert_name, "tokenizer") from error
+    return from_pretrained(AutoTokenizer.from_pretrained, bert_name, "tokenizer", use_fast=use_fast)
 
 
 def special_token_ids(bert_name: str) -> tuple[int, int]:

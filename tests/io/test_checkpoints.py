@@ -29,8 +29,9 @@ def test_a_genuine_old_checkpoint(model, old_file, golden, caplog):
     report = load_model(model, old_file)
     assert report.unexpected == [] and report.missing == []
     assert "2 constants dropped" in caplog.text
-    arrays = {k: torch.from_numpy(v) for k, v in golden("models_data/fairseq_ckpt/forward.npz").items()}
-    outputs = model(**{k.removeprefix("in_"): v for k, v in arrays.items() if k.startswith("in_")})
+    stored = golden("models_data/fairseq_ckpt/forward.npz")
+    arrays = {name: torch.from_numpy(value) for name, value in stored.items()}
+    outputs = model(**{n.removeprefix("in_"): v for n, v in arrays.items() if n.startswith("in_")})
     for name in ("pooled_video", "pooled_text"):
         assert (outputs[name] - arrays[f"out_{name}"]).abs().max() < 1e-5
 

@@ -1,0 +1,59 @@
+"""What a batch must satisfy before a loss touches it."""
+
+import torch
+from torch import Tensor
+
+from mmpt.errors import DataError
+
+
+def check_pairs(name_a: str, a: Tensor, name_b: str, b: Tensor) -> None:
+    """Both [N, d], N at least 1, one row of the one for each row of the other.
+
+    Raises:
+        DataError: otherwise; the message has both shapes.
+    """
+    if a.ndim != 2 or a.shape != b.shape or a.shape[0] == 0:
+        raise DataError(
+            f"{name_a} {tuple(a.shape)} and {name_b} {tuple(b.shape)} do not fit: both must be "
+            "[clips, width] with at least one clip"
+        )
+
+
+def check_tokens(name: str, tokens: Tensor, mask_name: str, mask: Tensor, clips: int) -> None:
+    """Tokens [N, length, d] with a mask [N, length], for N clips.
+
+    Raises:
+        DataError: otherwise; the message has the shapes.
+    """
+    if tokens.ndim != 3 or tokens.shape[0] != clips or mask.shape != tokens.shape[:2]:
+        raise DataError(
+            f"{name} {tuple(tokens.shape)} and {mask_name} {tuple(mask.shape)} do not fit "
+            f"{clips} clips: [{clips}, length, width] and [{clips}, length] are needed"
+        )
+
+
+def check_some_valid(mask_name: str, mask: Tensor) -> None:
+    """Every row of a bool mask [N, length] has a valid position.
+
+    Raises:
+        DataError: a row without one; the message has its number.
+    """
+    empty = ~mask.any(dim=1)
+    if bool(empty.any()):
+        rows = empty.nonzero().flatten().tolist()
+        listed = ", ".join(map(str, rows[:5])) + (", ..." if len(rows) > 5 else "")
+        raise DataError(f"{mask_name}: no valid position in row {listed} (of {len(mask)})")
+
+
+def check_finite(**tensors: Tensor) -> None:
+    """No NaN and no infinity in any of the named tensors.
+
+    Raises:
+        DataError: the message names each tensor that has some.
+    """
+    # extrema carry NaN along, so one reduction a tensor and one wait for the device are enough
+    extrema = [torch.stack(tensor.detach().aminmax()).float() for tensor in tensors.values()]
+    finite = torch.stack(extrema).isfinite().all(dim=1).tolist()
+    bad = [name for name, fine in zip(tensors, finite, strict=True) if not fine]
+    if bad:
+        raise DataError(f"{', '.join(bad)}: NaN or infinite values")

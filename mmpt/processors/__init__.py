@@ -1,0 +1,66 @@
+"""Data sets in four roles, and the names by which a job file picks them.
+
+A new class is listed in the registry of its role; `dataset.{meta_processor,video_processor,
+text_processor,aligner}` then knows it.
+"""
+
+from mmpt.processors.dsprocessor import DSAligner, MSRVTTMetaProcessor, MSRVTTTextProcessor
+from mmpt.processors.how2processor import (
+    FixedLenAligner,
+    How2MetaProcessor,
+    OverlappedAligner,
+    ShardedHow2MetaProcessor,
+    ShardedTextProcessor,
+    ShardedVideoProcessor,
+    VariedLenAligner,
+)
+from mmpt.processors.how2retriprocessor import (
+    ShardedHow2VideoRetriMetaProcessor,
+    ShardedVideoRetriTextProcessor,
+    ShardedVideoRetriVideoProcessor,
+    VideoRetriOverlappedAligner,
+)
+from mmpt.processors.processor import Aligner, MetaProcessor, TextProcessor, VideoProcessor
+
+
+def _by_name(*classes: type) -> dict[str, type]:
+    return {cls.__name__: cls for cls in classes}
+
+
+META_PROCESSORS = _by_name(
+    How2MetaProcessor,
+    MSRVTTMetaProcessor,
+    ShardedHow2MetaProcessor,
+    ShardedHow2VideoRetriMetaProcessor,
+)
+VIDEO_PROCESSORS = _by_name(
+    ShardedVideoProcessor,
+    ShardedVideoRetriVideoProcessor,
+    VideoProcessor,
+)
+TEXT_PROCESSORS = _by_name(
+    MSRVTTTextProcessor,
+    ShardedTextProcessor,
+    ShardedVideoRetriTextProcessor,
+    TextProcessor,
+)
+ALIGNERS = _by_name(
+    DSAligner,
+    FixedLenAligner,
+    OverlappedAligner,
+    VariedLenAligner,
+    VideoRetriOverlappedAligner,
+)
+PROCESSORS = {**META_PROCESSORS, **VIDEO_PROCESSORS, **TEXT_PROCESSORS, **ALIGNERS}
+"""All of them, for who does not care about the role."""
+
+__all__ = [
+    "ALIGNERS",
+    "META_PROCESSORS",
+    "PROCESSORS",
+    "TEXT_PROCESSORS",
+    "VIDEO_PROCESSORS",
+    "Aligner",
+    "MetaProcessor",
+    *sorted(PROCESSORS),
+]

@@ -1,0 +1,146 @@
+"""HowTo100M in batches of whole videos: one item of the data set is one training batch.
+
+Which videos share a batch is the meta processor's `cands`, a list of groups of ids that changes
+between epochs: random groups, or videos that were retrieved because they resemble each other.
+"""
+
+import random
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from mmpt.errors import ConfigError, DataError
+from mmpt.processors.how2aligner import OverlappedAligner, to_torch
+from mmpt.processors.how2processor import (
+    ShardedHow2MetaProcessor,
+    ShardedId,
+    ShardedTextProcessor,
+    ShardedVideoProcessor,
+)
+from mmpt.processors.paths import first_few, required
+from mmpt.utils.distributed import get_world_size
+from mmpt.utils.seeds import mixed_seed
+
+
+def group_videos(video_ids: Sequence[str], size: int, multiple: int = 1) -> list[list[str]]:
+    """Cuts a list of videos into consecutive groups.
+
+    Videos that do not fill a group are left out, and groups that the processes of a run could not
+    share evenly; with fewer groups than processes all groups stay.
+
+    Args:
+        video_ids: the videos.
+        size: videos of a group.
+        multiple: the number of processes.  (The published code cuts to a multiple of 8 whatever
+            their number, and to nothing below 8 groups.)
+
+    Raises:
+        DataError: there are fewer videos than one group needs.
+    """
+    groups = len(video_ids) // size
+    if groups == 0:
+        raise DataError(
+            f"{len(video_ids)} videos do not fill one batch: dataset.num_video_per_batch asks for "
+            f"{size}; list more videos, or lower it"
+        )
+    if groups > multiple:
+        groups -= groups % multiple
+    return [list(video_ids[i * size : (i + 1) * size]) for i in range(groups)]
+
+
+class ShardedHow2VideoRetriMetaProcessor(ShardedHow2MetaProcessor):
+    """Groups of `num_video_per_batch` videos.
+
+    Attributes:
+        data: all ids of the split.
+        cands: the groups, lists of ids; at first consecutive ones.
+
+    Raises:
+        ConfigError: `num_video_per_batch` is not set or below 1.
+        DataError: fewer videos than one group; as `ShardedHow2MetaProcessor`.
+    """
+
+    def __init__(self, config: Any):
+        super().__init__(config)
+        self.num_video_per_batch: int = required(config, "num_video_per_batch")
+        if self.num_video_per_batch < 1:
+            raise ConfigError(
+                f"dataset.num_video_per_batch: got {self.num_video_per_batch}; at least 1 is needed"
+            )
+        self.cands = self._group(self.data)
+
+    def __len__(self) -> int:
+        return len(self.cands)
+
+    def __getitem__(self, index: int) -> tuple[list[ShardedId], list[ShardedId]]:
+        group = [
+            (video_id, -1, *self.video_id_to_shard[video_id]) for video_id in self.cands[index]
+        ]
+        return group, group
+
+    def random_candidates(self, seed: int | None = None, epoch: int = 0) -> None:
+        """Shuffles the videos and cuts them into groups anew.
+
+        Args:
+            seed, epoch: the same pair gives the same groups, in every process and after a resume;
+                without a seed Python's `random` is asked, as in the published code.
+        """
+        rng = random if seed is None else random.Random(mixed_seed(seed, epoch))
+        shuffled = list(self.data)
+        rng.shuffle(shuffled)
+        self.cands = self._group(shuffled)
+
+    def set_candidates(self, cands: Sequence[Sequence[str]]) -> None:
+        """Installs groups made elsewhere, retrieved ones say.
+
+        Raises:
+            DataError: there is no group, a group is empty, or an id is not of this split.
+        """
+        if not cands or not all(cands):
+            raise DataError("set_candidates: at least one group, and no empty group, is needed")
+        unknown = [i for group in cands for i in group if i not in self.video_id_to_shard]
+        if unknown:
+            raise DataError(
+                f"set_candidates: {len(unknown)} ids are not of the {self.split} split: "
+                f"{first_few(unknown)}"
+            )
+        self.cands = [list(group) for group in cands]
+
+    def _group(self, video_ids: list[str]) -> list[list[str]]:
+        return group_videos(video_ids, self.num_video_per_batch, get_world_size())
+
+
+class ShardedVideoRetriVideoProcessor(ShardedVideoProcessor):
+    """Features of a list of videos."""
+
+    def __call__(self, metas: list[ShardedId]) -> list[np.ndarray]:
+        return [super(ShardedVideoRetriVideoProcessor, self).__call__(meta) for meta in metas]
+
+
+class ShardedVideoRetriTextProcessor(ShardedTextProcessor):
+    """Captions of a list of videos."""
+
+    def __call__(self, metas: list[ShardedId]) -> list[dict[str, Any]]:
+        return [super(ShardedVideoRetriTextProcessor, self).__call__(meta) for meta in metas]
+
+
+class VideoRetriOverlappedAligner(OverlappedAligner):
+    """The clips of a list of videos, drawn as `OverlappedAligner` draws them."""
+
+    def __call__(
+        self,
+        video_ids: list[ShardedId],
+        video_features: list[np.ndarray],
+        text_features: list[dict[str, Any]],
+    ) -> dict[str, Any]:
+        """As `OverlappedAligner`, with a leading axis of videos; video_id is a list of str.
+
+        Raises:
+            DataError: a video has no second or no caption.
+        """
+        # the clips are written into the batch itself: stacking videos would copy it once more
+        batch = self._allocate((len(video_ids), self.clips), video_features[0].shape[1])
+        for index, video in enumerate(zip(video_ids, video_features, text_features, strict=True)):
+            self._write_clips({key: array[index] for key, array in batch.items()}, *video)
+        return {**to_torch(batch), "video_id": [video_id for video_id, *_ in video_ids]}

@@ -1,0 +1,132 @@
+"""How a clip and its caption are drawn from a long video: pure functions over one random source.
+
+This is the file to change for another way of sampling.  Every function takes the random source
+last; `random` itself, which the data set seeds for every item, is the default.  The draws come in
+the order of the published code, so that the same seed gives the same clips: centre caption, number
+of tokens, growth of the text, centre second, number of seconds, growth of the clip.
+"""
+
+import math
+import random
+from collections import deque
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+MAX_TEXT_SECONDS = 256.0
+"""Text stops growing when its captions span this many seconds."""
+
+
+class TextSpan(NamedTuple):
+    """Neighbouring captions of a video.
+
+    Attributes:
+        captions: indices of the captions taken, ascending; with `keep_prob` 1 there is no gap.
+        start, end: the first second of the first and the last second of the last one.
+    """
+
+    captions: tuple[int, ...]
+    start: float
+    end: float
+
+
+class ClipSpan(NamedTuple):
+    """One training pair: captions [text_start, text_end) and seconds [video_start, video_end)."""
+
+    text_start: int
+    video_start: int
+    text_end: int
+    video_end: int
+    captions: tuple[int, ...]
+
+    def order(self) -> tuple[int, int, int, int]:
+        """The key that puts the clips of a video in temporal order."""
+        return self[:4]
+
+
+def grow_text_span(
+    lengths: Sequence[int],
+    starts: Sequence[float],
+    ends: Sequence[float],
+    centre: int,
+    budget: int,
+    keep_prob: float = 1.0,
+    rng: Any = random,
+) -> TextSpan:
+    """Grows a text from one caption by whole neighbouring captions.
+
+    The next or the previous caption is taken with probability 1/2 each, the only possible one at
+    an end of the video, until the text has `budget` tokens (the last caption may exceed it), spans
+    256 s, or is all there is.
+
+    Args:
+        lengths: number of tokens of each caption.
+        starts, ends: of each caption, in seconds.
+        centre: index of the caption to begin with.
+        budget: number of tokens to stop at.
+        keep_prob: probability of taking the neighbour rather than skipping over it to the one
+            behind it (a draw is made in any case).
+        rng: has `random()`.
+    """
+    count = len(lengths)
+    first, stop = centre, centre + 1
+    captions = deque([centre])
+    tokens = lengths[centre]
+    seconds = max(0.0, ends[centre] - starts[centre])
+    while (first > 0 or stop < count) and tokens < budget and seconds < MAX_TEXT_SECONDS:
+        forward = rng.random() > 0.5
+        skip = rng.random() > keep_prob
+        if (forward and stop < count) or first == 0:
+            taken = stop + 1 if skip and stop + 1 < count else stop
+            captions.append(taken)
+            stop = taken + 1
+        else:
+            taken = first - 2 if skip and first > 1 else first - 1
+            captions.appendleft(taken)
+            first = taken
+        tokens += lengths[taken]
+        seconds = max(0.0, ends[stop - 1] - starts[first])
+    return TextSpan(tuple(captions), starts[first], ends[stop - 1])
+
+
+def draw_centre_second(start: float, end: float, video_len: int, rng: Any = random) -> int:
+    """A second between floor(start) and ceil(end), both included, moved into the video.
+
+    Args:
+        start, end: of the text, in seconds.
+        video_len: seconds of the video, at least 1.
+        rng: has `randint(a, b)`; not asked where only one second is possible.
+    """
+    low, high = math.floor(start), math.ceil(end)
+    centre = rng.randint(low, high) if low < high else (low + high) // 2
+    return min(max(centre, 0), video_len - 1)
+
+
+def grow_video_span(centre: int, budget: int, video_len: int, rng: Any = random) -> tuple[int, int]:
+    """Grows an empty clip at a second, one second at a time, to either side.
+
+    Args:
+        centre: second to begin at; the clip may end there without holding it.
+        budget: seconds to stop at; the whole video if it is shorter.
+        video_len: seconds of the video.
+        rng: has `random()`; not asked where only one side is possible.
+
+    Returns:
+        Start and end second, end excluded.
+    """
+    start = stop = centre
+    for _ in range(min(budget, video_len)):
+        if start == 0:
+            stop += 1
+        elif stop == video_len:
+            start -= 1
+        elif rng.random() > 0.5:
+            stop += 1
+        else:
+            start -= 1
+    return start, stop
+
+
+def text_seconds(start: float, end: float, video_len: int) -> tuple[int, int]:
+    """The whole seconds that a text covers, cut to the video; end excluded."""
+    stop = min(math.ceil(end), video_len)
+    return max(0, min(math.floor(start), stop)), stop

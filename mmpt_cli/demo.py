@@ -1,0 +1,67 @@
+"""`mmpt demo make`: the demo corpus, HowTo100M and the test sets in miniature."""
+
+import argparse
+from pathlib import Path
+
+from mmpt.demo import CorpusSettings, make_corpus
+from mmpt.demo.corpus import summary
+
+
+def build_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="mmpt demo", description=__doc__.split("\n")[0])
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    _add_make(commands)
+    return parser
+
+
+def main(argv: list[str]) -> int:
+    """Runs `mmpt demo COMMAND ...`; returns the exit status.
+
+    Raises:
+        ConfigError, DataError: what was asked for is not possible.
+    """
+    args = build_parser().parse_args(argv)
+    return args.run(args)
+
+
+def _add_make(commands) -> None:
+    default = CorpusSettings()
+    parser = commands.add_parser(
+        "make",
+        help="write the demo corpus",
+        description="Writes a seeded corpus in HowTo100M's and MSR-VTT's file forms, with planted "
+        "steps, noisy captions, their truth (truth.json) and a tiny BERT.  The same settings give "
+        "the same files; made before, nothing is done.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.set_defaults(run=_make)
+    # options without a default worth showing leave their name out, and the library's own holds
+    unset = {"default": argparse.SUPPRESS}
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="folder to make", **unset
+    )
+    number, share = {"type": int, "metavar": "N"}, {"type": float, "metavar": "F"}
+    for option, form, text in (
+        ("--videos", number, "training videos"),
+        ("--seed", number, "of everything drawn"),
+        ("--shift-noise", share, "share of captions said seconds too early or too late"),
+        ("--irrelevant", share, "share of captions about nothing that is seen"),
+        ("--silent", share, "share of steps that nobody talks about"),
+        ("--filler", share, "share of captions with words that say nothing"),
+        ("--test-videos", number, "videos of the MSR-VTT-form test set"),
+        ("--shard-size", number, "videos in one feature shard"),
+    ):
+        name = option.removeprefix("--").replace("-", "_")
+        parser.add_argument(option, default=getattr(default, name), help=text, **form)
+    for option, text in (
+        ("--per-video-features", "also one feature file a video"),
+        ("--force", "make it anew where a demo corpus is, whatever it was made with"),
+    ):
+        parser.add_argument(option, action="store_true", help=text, **unset)
+
+
+def _make(args: argparse.Namespace) -> int:
+    settings = {name: value for name, value in vars(args).items() if name not in ("run", "out")}
+    make_corpus(args.out, **settings)
+    print(summary(args.out))
+    return 0

@@ -1,0 +1,107 @@
+"""What every command does around its work: one clear line for a mistake, and the exit status.
+
+A user's mistake (a wrong key, a missing file, too few GPUs) ends in `error: <one line>` on stderr
+and status 1; a wrong command line in argparse's own message and 2; Ctrl-C in 130.  `--debug`
+anywhere on the command line shows the traceback as well.  What is no user's mistake keeps its
+traceback: it is a defect.
+"""
+
+import logging
+import os
+import re
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+
+from mmpt.errors import USER_ERRORS
+
+DEBUG_VARIABLE = "MMPT_DEBUG"
+"""Set while a command runs with `--debug`, so that the commands it starts show theirs too."""
+
+_USER_ERROR_LINE = re.compile(
+    r"^(?:[\w.]+\.)?(?:" + "|".join(error.__name__ for error in USER_ERRORS) + r"): (.+)$"
+)
+
+
+def run_command(main: Callable[[list[str]], int | None], argv: Sequence[str] | None = None) -> int:
+    """Runs a command's `main` and turns what it raises into a line and an exit status.
+
+    Args:
+        main: takes the arguments without `--debug`, returns the exit status (None = 0).
+        argv: the arguments; None: those of the process.
+
+    Returns:
+        the exit status, for `sys.exit`.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    debug = "--debug" in arguments or bool(os.environ.get(DEBUG_VARIABLE))
+    arguments = [a for a in arguments if a != "--debug"]
+    _show_own_lines()
+    before = os.environ.get(DEBUG_VARIABLE)
+    if debug:
+        os.environ[DEBUG_VARIABLE] = "1"
+    try:
+        return main(arguments) or 0
+    except SystemExit as stop:
+        if isinstance(stop.code, str):
+            print(stop.code, file=sys.stderr)
+            return 1
+        return stop.code or 0
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # the reader of our output has left (`| head`): nothing to say, and nowhere to say it
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except Exception as error:
+        line = user_line(error)
+        if line is None:
+            raise
+        if debug:
+            traceback.print_exc()
+        print(f"error: {line}", file=sys.stderr)
+        return 1
+    finally:
+        if before is None:
+            os.environ.pop(DEBUG_VARIABLE, None)
+
+
+class _OwnLines(logging.Handler):
+    """Shows what our modules say, as long as nobody else has set up logging.
+
+    fairseq does so when it is imported, and its form of the lines shall stay.
+    """
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if not logging.getLogger().handlers:
+            print(self.format(record), file=sys.stderr, flush=True)
+
+
+def _show_own_lines() -> None:
+    root = logging.getLogger()
+    if root.handlers:
+        return
+    # on the root, so that fairseq can quieten all ranks but the first
+    root.setLevel(logging.INFO)
+    for name in ("mmpt", "mmpt_cli", "__main__"):
+        own = logging.getLogger(name)
+        if not any(isinstance(handler, _OwnLines) for handler in own.handlers):
+            own.addHandler(_OwnLines())
+
+
+def user_line(error: BaseException) -> str | None:
+    """The one line to show for an error, or None where it is a defect of the program.
+
+    An error raised in a loader's worker or in a spawned training process arrives wrapped in the
+    text of the original traceback: its last line is the one meant for the user.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if any("Traceback (most recent call last)" in line for line in lines):
+        found = _USER_ERROR_LINE.match(lines[-1])
+        return found[1] if found else None
+    if isinstance(error, USER_ERRORS):
+        return " ".join(lines)
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return None

@@ -1,0 +1,255 @@
+"""`python locallaunch.py JOB.yaml`: turns job files into commands, and runs them on this machine.
+
+    python locallaunch.py projects/retri/norton/how2_pretrain.yaml --jobtype local_small --dryrun
+
+A dry run prints one command a job, ready to be pasted into a shell; it writes nothing and looks at
+no device.  A real run first checks that the devices and the restore file are there, makes the
+run's folder, and then passes on the child's exit status and the signals it gets.
+"""
+
+import argparse
+import logging
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from omegaconf import DictConfig
+
+from mmpt.config.access import setting
+from mmpt.config.check import is_pipeline
+from mmpt.config.fairseq_args import for_cpu, trainer_settings, without_restore
+from mmpt.config.jobtypes import JOB_TYPES
+from mmpt.config.load import load_config, prepare_run, with_run_folder
+from mmpt.errors import LaunchError
+from mmpt_cli.child import run_child
+from mmpt_cli.command import Plan, command_of, is_evaluation, plan
+from mmpt_cli.pipeline import Pipeline, expand, write_files
+
+logger = logging.getLogger(__name__)
+
+LAST_CHECKPOINT = "checkpoint_last.pt"
+
+
+class Job(NamedTuple):
+    """One job to run.
+
+    Attributes:
+        file: its YAML file, as named by the user.
+        config: the checked content.
+        job_type: a name of `JOB_TYPES`, or None where neither user nor file names one.
+    """
+
+    file: str
+    config: DictConfig
+    job_type: str | None
+
+
+def main(argv: list[str]) -> int:
+    """Runs the launcher; returns the exit status of the first job that fails, else 0.
+
+    Raises:
+        ConfigError: a job file cannot be used.
+        LaunchError: a job cannot be started as asked.
+    """
+    args = _parser().parse_args(argv)
+    files = [file for file in args.yaml.split(",") if file]
+    if not files:
+        raise LaunchError("no job file was named: give a YAML file below projects/")
+    pipelines, jobs = read_jobs(files, args.jobtype)
+    if args.generate and len(pipelines) < len(set(files)):
+        single = next(file for file in files if file not in pipelines)
+        raise LaunchError(f"{single}: --generate is for pipeline files (those with base_dir)")
+    for job in jobs:
+        plan(job.file, job.job_type)
+    if args.dryrun:
+        for pipeline in pipelines.values():
+            for file in pipeline.files:
+                print(f"# writes {file}")
+        for job in [] if args.generate else jobs:
+            print(shlex.join(dry_command(job)))
+        return 0
+    for pipeline in pipelines.values():
+        write_files(pipeline)
+    return 0 if args.generate else run_jobs(jobs)
+
+
+def read_jobs(files: list[str], job_type: str | None) -> tuple[dict[str, Pipeline], list[Job]]:
+    """Reads and checks all files before the first job starts: a typo in the last shows at once.
+
+    Args:
+        files: job and pipeline files.
+        job_type: overrules the files' own `task_type`.
+
+    Returns:
+        the pipelines by file, and all jobs in order, those of pipelines included.
+    """
+    pipelines, jobs = {}, []
+    for file in files:
+        config = load_config(config_file=file)
+        members = [(file, config)]
+        if is_pipeline(config):
+            pipelines[file] = expand(file, config)
+            members = pipelines[file].jobs
+        jobs += [Job(f, c, job_type or setting(c, "task_type")) for f, c in members]
+    return pipelines, jobs
+
+
+def dry_command(job: Job) -> list[str]:
+    """The command of a job as asked for, whatever this machine has."""
+    chosen = plan(job.file, job.job_type)
+    _say_evaluation(job)
+    if chosen.kind == "predict":
+        return command_of(job.file, chosen, {})
+    config = with_run_folder(job.config, job.file)
+    return command_of(job.file, chosen, trainer_settings(config))
+
+
+def run_jobs(jobs: list[Job]) -> int:
+    """Runs jobs in order, stopping at the first that fails or is stopped by a signal."""
+    for number, job in enumerate(jobs, start=1):
+        status, stopped_by = run_child(real_command(job))
+        last = number == len(jobs)
+        if stopped_by is not None and not last:
+            logger.info("stopped by a signal: %d more jobs are not started", len(jobs) - number)
+            return status or 128 + stopped_by
+        if status != 0:
+            if not last:
+                logger.info("%s failed: %d more are not started", job.file, len(jobs) - number)
+            return status
+    return 0
+
+
+def real_command(job: Job) -> list[str]:
+    """The command of a job on this machine, its run's folder made.
+
+    Raises:
+        LaunchError: GPUs are missing, or the checkpoint to start from.
+    """
+    chosen = plan(job.file, job.job_type)
+    _say_evaluation(job)
+    if chosen.kind == "predict":
+        return command_of(job.file, chosen, {})
+    settings = _settings_with_checkpoint(job)
+    wants_cpu = bool(settings.get("cpu"))
+    chosen, on_cpu = place(job, chosen, count_gpus(), wants_cpu)
+    if on_cpu:
+        settings, dropped = for_cpu(settings)
+        reason = "as the job file says" if wants_cpu else "no GPU on this machine"
+        without = f", without {' and '.join(dropped)}" if dropped else ""
+        logger.info("%s: training on the CPU (%s)%s", job.file, reason, without)
+    prepared = prepare_run(job.config, job.file)
+    if "tensorboard_logdir" in settings:
+        settings["tensorboard_logdir"] = prepared.fairseq.common.tensorboard_logdir
+    return command_of(job.file, chosen, settings)
+
+
+def place(job: Job, asked: Plan, gpus: int, wants_cpu: bool = False) -> tuple[Plan, bool]:
+    """Fits a plan to the GPUs of a machine.
+
+    Args:
+        job: the training.
+        asked: what its job type means.
+        gpus: how many GPUs there are.
+        wants_cpu: the job file sets `cpu: true`.
+
+    Returns:
+        the plan, and whether it runs on the CPU.
+
+    Raises:
+        LaunchError: there are not enough GPUs.
+    """
+    usable = 0 if wants_cpu else gpus
+    if job.job_type == "sweep_big" and usable < asked.processes:
+        logger.info(
+            "%s: sweep_big wants %d GPUs, running on what can be used here: %s",
+            job.file,
+            asked.processes,
+            usable or "the CPU",
+        )
+        return asked._replace(processes=max(1, usable)), usable == 0
+    if usable >= asked.processes:
+        return asked, False
+    if usable == 0 and (asked.processes == 1 or asked.kind == "torchrun"):
+        return asked, True
+    found = "the file says cpu: true" if wants_cpu else f"this machine has {gpus}"
+    raise LaunchError(
+        f"{job.file}: {job.job_type} needs {asked.processes} GPUs, {found}; use --jobtype "
+        "local_single (one GPU, or the CPU)"
+    )
+
+
+def count_gpus() -> int:
+    """How many GPUs torch can use here, CUDA_VISIBLE_DEVICES respected.
+
+    Asked in a child, so that this process stays small and has no threads while it waits.
+
+    Raises:
+        LaunchError: torch cannot be imported.
+    """
+    code = "import torch; print(torch.cuda.device_count())"
+    asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    if asked.returncode != 0:
+        reason = (asked.stderr.strip().splitlines() or ["no output"])[-1]
+        raise LaunchError(f"torch cannot be used in {sys.executable}: {reason}")
+    return int(asked.stdout.split()[-1])
+
+
+def _settings_with_checkpoint(job: Job) -> dict[str, Any]:
+    """The trainer's arguments, after a look at the checkpoint that the job starts from.
+
+    fairseq takes a restore file that is not there for "start from scratch": a typo would cost days.
+    """
+    settings = trainer_settings(job.config)
+    start = settings.get("finetune_from_model")
+    if start is not None and not Path(start).is_file():
+        raise LaunchError(
+            f"{job.file}: fairseq.checkpoint.finetune_from_model: no file {start!r}; train or "
+            "download it first"
+        )
+    restore = settings.get("restore_file")
+    own = os.path.join(settings.get("save_dir", ""), LAST_CHECKPOINT)
+    if restore in (None, LAST_CHECKPOINT) or Path(restore).is_file():
+        return settings
+    if Path(own).is_file():
+        return settings  # an interrupted run: train.py goes on from its own checkpoint
+    if setting(job.config, "restore_optional", False):
+        logger.info(
+            "%s: no file %s: starting without it (restore_optional is set)", job.file, restore
+        )
+        return without_restore(settings)
+    raise LaunchError(
+        f"{job.file}: fairseq.checkpoint.restore_file: no file {restore!r}; train or download it "
+        "first, or set restore_optional: true at the top of the file to start without it"
+    )
+
+
+def _say_evaluation(job: Job) -> None:
+    asked = JOB_TYPES[job.job_type or "local_predict"]
+    if is_evaluation(job.file) and asked.kind != "predict":
+        logger.info(
+            "%s: an evaluation file, so it is evaluated; job type %s is for training",
+            job.file,
+            job.job_type,
+        )
+
+
+def _parser() -> argparse.ArgumentParser:
+    types = "\n".join(f"  {name:<16} {t.meaning}" for name, t in JOB_TYPES.items())
+    parser = argparse.ArgumentParser(
+        prog="mmpt launch" if Path(sys.argv[0]).name == "mmpt" else None,
+        description="Trains or evaluates the jobs that YAML files describe.",
+        epilog=f"job types:\n{types}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("yaml", metavar="YAML[,YAML...]", help="job or pipeline files, in order")
+    parser.add_argument("--jobtype", metavar="TYPE", help="instead of the file's task_type")
+    parser.add_argument("--dryrun", action="store_true", help="print the commands, do nothing")
+    parser.add_argument(
+        "--generate", action="store_true", help="pipelines: write the job files, run nothing"
+    )
+    # taken off by the entry already; here for the help
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return parser

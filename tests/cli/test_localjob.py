@@ -1,0 +1,340 @@
+"""The launcher: what it prints, what it checks, what it runs."""
+
+import logging
+import re
+import shlex
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from mmpt.config import ConfigError
+from mmpt.config.load import REPOSITORY_ROOT
+from mmpt.errors import LaunchError
+from mmpt_cli import localjob
+
+HOW2 = "projects/retri/norton/how2_pretrain.yaml"
+
+# the settings that the paper's authors give for their pretraining
+PAPER = """
+--distributed-world-size 2 --log-interval 1000 --fp16 --num-workers 4 --batch-size 1 --lr 1e-05
+--clip-norm 2.0 --optimizer adam --adam-betas '(0.9, 0.98)' --lr-scheduler polynomial_decay
+--total-num-update 1000000 --warmup-updates 1000 --weight-decay 0.0 --ddp-backend no_c10d
+--max-epoch 6 --restore-file runs/retri/videoclip/checkpoint_best.pt --reset-optimizer
+--reset-dataloader --reset-meters --save-dir runs/retri/norton/ --save-interval-updates 1024
+--keep-interval-updates 2 --keep-last-epochs 50
+"""
+
+TRAINING = """
+fairseq:
+  common: {tensorboard_logdir: run, fp16: true}
+  checkpoint: {save_dir: runs/x, restore_file: start.pt, reset_optimizer: true}
+"""
+
+# a stand-in for the trainer: writes down its arguments, ends with the status in the file's name
+FAKE = """
+import pathlib, re, sys
+with open("calls", "a") as stream:
+    print(*sys.argv[1:], file=stream)
+sys.exit(int(re.findall(r"\\d+", sys.argv[1])[0]))
+"""
+
+
+@pytest.fixture(autouse=True)
+def _all_lines(caplog):
+    caplog.set_level(logging.INFO, logger="mmpt_cli")
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A working directory with a stand-in trainer and no GPU; writes job files into it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.py").write_text(FAKE)
+    (tmp_path / "mmpt_cli").mkdir()
+    (tmp_path / "mmpt_cli/predict.py").write_text(FAKE)
+    (tmp_path / "start.pt").write_text("")
+    monkeypatch.setattr(localjob, "count_gpus", lambda: 0)
+
+    def write(name, content=TRAINING):
+        (tmp_path / name).write_text(content)
+        return name
+
+    return write
+
+
+def calls():
+    return Path("calls").read_text().splitlines() if Path("calls").exists() else []
+
+
+def dry(capsys, *argv):
+    assert localjob.main([*argv, "--dryrun"]) == 0
+    return capsys.readouterr().out.splitlines()
+
+
+def pairs(arguments):
+    """`--flag [value]` tokens -> {flag: value or True}."""
+    found = {}
+    for token in arguments:
+        if token.startswith("--"):
+            flag = token
+            found[flag] = True
+        else:
+            assert found[flag] is True, token
+            found[flag] = token
+    return found
+
+
+def test_the_paper_s_command(capsys, monkeypatch):
+    monkeypatch.chdir(REPOSITORY_ROOT)
+    (line,) = dry(capsys, HOW2, "--jobtype", "local_small")
+    tokens = shlex.split(line)
+    assert tokens[:3] == [sys.executable, "train.py", HOW2]
+    found = pairs(tokens[3:])
+    logdir = found.pop("--tensorboard-logdir")
+    assert re.fullmatch(r"runs/retri/norton/run_\d+", logdir)
+    plugin = "--user-dir mmpt --task mmtask --arch mmarch --criterion mmloss"
+    extras = "--required-batch-size-multiple 1 --load-checkpoint-on-all-dp-ranks"
+    assert found == pairs(shlex.split(f"{plugin} {PAPER} {extras}"))
+    assert "--adam-betas '(0.9, 0.98)'" in line
+
+
+@pytest.mark.parametrize(
+    ("job_type", "starts_with", "has", "has_not"),
+    [
+        ("local_single", "train.py 0.yaml", "--distributed-world-size 1", "on-all-dp-ranks"),
+        ("sweep_small", "train.py 0.yaml", "--distributed-world-size 1", "on-all-dp-ranks"),
+        ("local_small", "train.py 0.yaml", "--distributed-world-size 2", "torch.distributed"),
+        ("local_big", "train.py 0.yaml", "--distributed-world-size 8", "torch.distributed"),
+        ("sweep_big", "train.py 0.yaml", "--distributed-world-size 8", "--cpu"),
+        (
+            "torchrun_small",
+            "-m torch.distributed.run --standalone --nproc-per-node 2 train.py 0.yaml",
+            "--load-checkpoint-on-all-dp-ranks",
+            "--distributed-world-size",
+        ),
+        ("local_predict", "mmpt_cli/predict.py 0.yaml", "", "--fp16"),
+    ],
+)
+def test_job_types(place, capsys, job_type, starts_with, has, has_not):
+    (line,) = dry(capsys, place("0.yaml"), "--jobtype", job_type)
+    assert line.startswith(f"{shlex.quote(sys.executable)} {starts_with}")
+    assert has in line
+    assert has_not not in line
+
+
+def test_the_file_s_own_job_type_and_the_order_of_files(place, capsys):
+    place("1.yaml", TRAINING + "task_type: local_small")
+    place("test_2.yaml", "{task_type: local_predict}")
+    lines = dry(capsys, "test_2.yaml,1.yaml")
+    assert len(lines) == 2
+    assert lines[0].endswith("mmpt_cli/predict.py test_2.yaml")
+    assert "--distributed-world-size 2" in lines[1]
+
+
+def test_the_job_type_decides_on_the_processes(place, capsys):
+    content = "fairseq: {distributed_training: {distributed_world_size: 4}}"
+    (line,) = dry(capsys, place("0.yaml", content), "--jobtype", "local_small")
+    assert pairs(shlex.split(line)[3:])["--distributed-world-size"] == "2"
+    assert "4" not in shlex.split(line)[3:]
+
+
+def test_a_dry_run_writes_nothing_and_starts_nothing(place, capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr(localjob, "count_gpus", lambda: pytest.fail("looked at the devices"))
+    place("0.yaml", TRAINING.replace("start.pt", "missing.pt"))
+
+    def tree():
+        return sorted((str(p), p.stat().st_mtime_ns) for p in tmp_path.rglob("*"))
+
+    before = tree()
+    dry(capsys, "0.yaml", "--jobtype", "local_big")
+    assert tree() == before
+
+
+def test_a_dry_run_is_quick_and_light(tmp_path):
+    code = (
+        "import sys; from mmpt_cli.localjob import main; "
+        f"main(['{HOW2}', '--dryrun']); "
+        "print([m for m in ('torch', 'fairseq', 'numpy') if m in sys.modules])"
+    )
+    start = time.monotonic()
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=REPOSITORY_ROOT
+    )
+    assert time.monotonic() - start < 5  # without torch it takes 0.2 s
+    assert run.stdout.splitlines()[1] == "[]", run.stderr
+
+
+def test_the_printed_command_works_when_pasted(place, capsys):
+    (line,) = dry(capsys, place("a b 3.yaml"), "--jobtype", "local_single")
+    assert subprocess.run(["/bin/sh", "-c", line]).returncode == 3
+    assert calls()[0].startswith("a b 3.yaml --user-dir ")
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_the_exit_status_is_the_child_s(place, status):
+    assert localjob.main([place(f"{status}.yaml"), "--jobtype", "local_single"]) == status
+    assert len(calls()) == 1
+
+
+def test_several_files_stop_at_the_first_failure(place, caplog):
+    files = [place("0.yaml"), place("4.yaml"), place("test_0.yaml", "")]
+    assert localjob.main([",".join(files), "--jobtype", "local_single"]) == 4
+    assert [call.split()[0] for call in calls()] == ["0.yaml", "4.yaml"]
+    assert "4.yaml failed: 1 more are not started" in caplog.text
+
+
+def test_a_mistake_in_the_last_file_shows_before_the_first_runs(place):
+    place("1.yaml", "dataset: {max_ln: 3}")
+    with pytest.raises(ConfigError, match=r"1\.yaml: unknown key dataset\.max_ln"):
+        localjob.main([place("0.yaml") + ",1.yaml", "--jobtype", "local_single"])
+    assert calls() == []
+
+
+def test_a_real_run_prepares_its_folder(place, tmp_path):
+    localjob.main([place("0.yaml"), "--jobtype", "local_single"])
+    assert "--tensorboard-logdir runs/x/run_0" in calls()[0]
+    saved = (tmp_path / "runs/x/config.yaml").read_text()
+    assert "tensorboard_logdir: runs/x/run_0" in saved
+    (tmp_path / "runs/x/run_0").mkdir()
+    localjob.main(["0.yaml", "--jobtype", "local_single"])
+    assert "--tensorboard-logdir runs/x/run_1" in calls()[1]
+
+
+def test_a_training_without_a_folder(place):
+    with pytest.raises(ConfigError, match=r"^0.yaml: fairseq.checkpoint.save_dir is not set"):
+        localjob.main([place("0.yaml", "fairseq: {}"), "--jobtype", "local_single"])
+
+
+def test_without_a_gpu_the_cpu_trains_and_says_so(place, caplog):
+    localjob.main([place("0.yaml"), "--jobtype", "local_single"])
+    assert "--cpu" in calls()[0]
+    assert "--fp16" not in calls()[0]
+    assert "0.yaml: training on the CPU (no GPU on this machine), without fp16" in caplog.messages
+
+
+def test_with_a_gpu_it_trains(place, monkeypatch, caplog):
+    monkeypatch.setattr(localjob, "count_gpus", lambda: 1)
+    localjob.main([place("0.yaml"), "--jobtype", "local_single"])
+    assert "--cpu" not in calls()[0]
+    assert "--fp16" in calls()[0]
+    assert "CPU" not in caplog.text
+
+
+@pytest.mark.parametrize("gpus", [0, 1])
+@pytest.mark.parametrize(("job_type", "wanted"), [("local_small", 2), ("local_big", 8)])
+def test_too_few_gpus(place, monkeypatch, gpus, job_type, wanted):
+    monkeypatch.setattr(localjob, "count_gpus", lambda: gpus)
+    with pytest.raises(LaunchError) as caught:
+        localjob.main([place("0.yaml"), "--jobtype", job_type])
+    expected = f"0.yaml: {job_type} needs {wanted} GPUs, this machine has {gpus}; use --jobtype"
+    assert str(caught.value).startswith(expected)
+    assert calls() == []
+    assert not Path("runs").exists()
+
+
+def test_a_file_that_wants_the_cpu(place, monkeypatch, caplog):
+    monkeypatch.setattr(localjob, "count_gpus", lambda: 2)
+    place("0.yaml", TRAINING.replace("fp16: true", "fp16: true, cpu: true"))
+    assert localjob.main(["0.yaml", "--jobtype", "local_single"]) == 0
+    assert "--cpu" in calls()[0]
+    assert "--fp16" not in calls()[0]
+    assert "as the job file says" in caplog.text
+    with pytest.raises(LaunchError, match="needs 2 GPUs, the file says cpu: true"):
+        localjob.main(["0.yaml", "--jobtype", "local_small"])
+
+
+@pytest.mark.parametrize(("gpus", "world"), [(0, 1), (1, 1), (3, 3), (8, 8), (9, 8)])
+def test_sweep_big_takes_what_is_there(place, monkeypatch, caplog, gpus, world):
+    monkeypatch.setattr(localjob, "count_gpus", lambda: gpus)
+    localjob.main([place("0.yaml"), "--jobtype", "sweep_big"])
+    assert f"--distributed-world-size {world} " in calls()[0]
+    assert ("--cpu" in calls()[0]) == (gpus == 0)
+    said = [m for m in caplog.messages if "sweep_big wants 8 GPUs" in m]
+    assert len(said) == (gpus < 8)
+
+
+@pytest.mark.parametrize(("gpus", "cpu"), [(0, True), (2, False)])
+def test_torchrun_without_gpus_takes_the_cpu(monkeypatch, gpus, cpu):
+    job = localjob.Job("x.yaml", None, "torchrun_small")
+    asked = localjob.plan("x.yaml", "torchrun_small")
+    assert localjob.place(job, asked, gpus) == (asked, cpu)
+    with pytest.raises(LaunchError, match="torchrun_small needs 2 GPUs, this machine has 1"):
+        localjob.place(job, asked, 1)
+
+
+def test_a_missing_restore_file(place, caplog):
+    place("0.yaml", TRAINING.replace("start.pt", "no.pt"))
+    with pytest.raises(LaunchError, match=r"0.yaml: .*restore_file: no file 'no.pt'; train"):
+        localjob.main(["0.yaml", "--jobtype", "local_single"])
+    assert calls() == []
+    assert not Path("runs").exists()
+
+    place("0.yaml", TRAINING.replace("start.pt", "no.pt") + "restore_optional: true")
+    assert localjob.main(["0.yaml", "--jobtype", "local_single"]) == 0
+    assert "no file no.pt: starting without it" in caplog.text
+    assert "--restore-file" not in calls()[0]
+    assert "--reset-optimizer" not in calls()[0]
+
+
+def test_an_interrupted_run_needs_its_restore_file_no_more(place, tmp_path):
+    place("0.yaml", TRAINING.replace("start.pt", "no.pt"))
+    (tmp_path / "runs/x").mkdir(parents=True)
+    (tmp_path / "runs/x/checkpoint_last.pt").write_text("")
+    assert localjob.main(["0.yaml", "--jobtype", "local_single"]) == 0
+    assert "--restore-file no.pt --reset-optimizer" in calls()[0]
+
+
+def test_a_missing_file_to_finetune_from(place):
+    content = "fairseq: {checkpoint: {save_dir: runs/x, finetune_from_model: no.pt}}"
+    with pytest.raises(LaunchError, match=r"finetune_from_model: no file 'no\.pt'"):
+        localjob.main([place("0.yaml", content), "--jobtype", "local_single"])
+
+
+def test_an_evaluation_file_is_evaluated_and_says_so(place, caplog):
+    assert localjob.main([place("test_0.yaml", ""), "--jobtype", "local_small"]) == 0
+    assert calls() == ["test_0.yaml"]
+    assert "test_0.yaml: an evaluation file, so it is evaluated" in caplog.text
+    caplog.clear()
+    localjob.main(["test_0.yaml"])
+    assert "evaluation file" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (["0.yaml"], ["0.yaml: no task_type in the file", "local_single, local_small"]),
+        (
+            ["0.yaml", "--jobtype", "locl_big"],
+            ["'locl_big' (did you mean local_big?)", "sweep_big"],
+        ),
+        (
+            ["0.yaml", "--jobtype", "slurm_small"],
+            ["slurm_small", "not available", "torchrun_small"],
+        ),
+        (["test_1.yaml", "--jobtype", "slurm_big"], ["SLURM job types are not available"]),
+        (["0.yaml", "--generate"], ["0.yaml: --generate is for pipeline files"]),
+        ([","], ["no job file was named"]),
+    ],
+)
+@pytest.mark.parametrize("extra", [[], ["--dryrun"]])
+def test_commands_that_cannot_be(place, argv, expected, extra):
+    place("0.yaml")
+    place("test_1.yaml", "")
+    with pytest.raises(LaunchError) as caught:
+        localjob.main(argv + extra)
+    for part in expected:
+        assert part in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_counting_gpus_asks_torch(monkeypatch, tmp_path):
+    """With a stand-in for torch: its number, or the reason why there is none."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    stand_in = "class cuda:\n    device_count = staticmethod(lambda: 3)\n"
+    (tmp_path / "torch.py").write_text(stand_in)
+    assert localjob.count_gpus() == 3
+    (tmp_path / "torch.py").write_text("raise ImportError('libcudart is missing')")
+    with pytest.raises(LaunchError, match=r"torch cannot be used .*: ImportError: libcudart"):
+        localjob.count_gpus()

@@ -1,0 +1,42 @@
+"""The golden miniature of HowTo100M as a `dataset` section."""
+
+import json
+
+import pytest
+from omegaconf import OmegaConf
+
+from mmpt.config.access import lookup
+from mmpt.datasets.mmdataset import MMDataset
+from mmpt.processors import PROCESSORS
+
+
+@pytest.fixture
+def how2_config(golden_dir, tinybert):
+    """`how2_config(split="train", **changes)`: the golden job's data, its paths made absolute."""
+    stored = OmegaConf.load(golden_dir / "models_data/fairseq_ckpt/train_tiny.yaml").dataset
+    corpus = golden_dir / "models_data/corpus"
+
+    def make(split="train", **changes):
+        dataset = dict(stored)
+        for key in ("train_path", "val_path", "vfeat_dir", "tfeat_dir"):
+            dataset[key] = dataset[key].replace("data/", f"{corpus}/", 1)
+        return OmegaConf.create({**dataset, "bert_name": str(tinybert), "split": split, **changes})
+
+    return make
+
+
+@pytest.fixture
+def build():
+    """`build(config)`: the data set of a `dataset` section."""
+
+    def make(config):
+        roles = ("meta_processor", "video_processor", "text_processor", "aligner")
+        return MMDataset(*(lookup(PROCESSORS, config[role], role)(config) for role in roles))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def stored_items(golden_dir):
+    """The JSON half of the golden items."""
+    return json.loads((golden_dir / "models_data/dataset_items.json").read_text())

@@ -1,0 +1,64 @@
+"""A workspace with the golden corpus, in which real (tiny) trainings run."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+from omegaconf import OmegaConf
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PLUGIN = ["--user-dir", str(REPOSITORY / "mmpt"), "--task", "mmtask", "--arch", "mmarch"]
+
+
+class Workspace:
+    """A folder with `data/`, `tinybert/` and job files; commands run in it."""
+
+    def __init__(self, folder: Path, base):
+        self.repository = REPOSITORY
+        self.folder = folder
+        self.base = base
+
+    def job(self, name: str = "train.yaml", **changes) -> str:
+        """Writes a job file: the golden one with changes merged in, random groups of videos."""
+        config = OmegaConf.merge(self.base, {"retri_epoch": None}, changes)
+        OmegaConf.save(config, self.folder / name)
+        return name
+
+    def arguments(self, job: str, save_dir: str = "runs/tiny", **changes) -> list[str]:
+        """fairseq-train's arguments for a job; `None` leaves one out."""
+        settings = {
+            "num-workers": 2,
+            "batch-size": 1,
+            "lr": 1e-3,
+            "clip-norm": 2.0,
+            "optimizer": "adam",
+            "adam-betas": "(0.9, 0.98)",
+            "lr-scheduler": "polynomial_decay",
+            "total-num-update": 1000000,
+            "warmup-updates": 1,
+            "ddp-backend": "no_c10d",
+            "max-update": 12,
+            "save-dir": save_dir,
+            "log-interval": 1,
+            **{name.replace("_", "-"): value for name, value in changes.items()},
+        }
+        named = [f"--{name}={value}" for name, value in settings.items() if value is not None]
+        return [job, *PLUGIN, "--criterion", "mmloss", "--cpu", "--no-progress-bar", *named]
+
+
+@pytest.fixture(autouse=True)
+def _impatient_loaders(monkeypatch):
+    """A training that stops inside an epoch leaves its workers to the garbage collector, which
+    waits this long for each; a process that ends does not."""
+    monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.2)
+
+
+@pytest.fixture
+def workspace(tmp_path, golden_dir, tinybert, monkeypatch):
+    source = golden_dir / "models_data"
+    shutil.copytree(source / "corpus", tmp_path / "data")
+    shutil.copytree(tinybert, tmp_path / "tinybert")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", list(sys.argv))
+    return Workspace(tmp_path, OmegaConf.load(source / "fairseq_ckpt/train_tiny.yaml"))

@@ -1,0 +1,109 @@
+"""Tasks and what the plugin hands to fairseq."""
+
+from argparse import Namespace
+
+import pytest
+import torch
+
+from mmpt.config import load_config
+from mmpt.errors import ConfigError
+from mmpt.tasks import Task, VideoRetriTask
+from mmpt.tasks.fairseqmmtask import FairseqMMTask
+
+
+@pytest.fixture
+def task(workspace):
+    job = workspace.job()
+    return FairseqMMTask(Namespace(taskconfig=job, save_dir="runs/t", seed=3))
+
+
+def epoch_of(task, epoch, workers):
+    task.load_dataset("train")
+    iterator = task.get_batch_iterator(
+        task.dataset("train"),
+        max_sentences=1,
+        required_batch_size_multiple=8,
+        seed=3,
+        num_workers=workers,
+        epoch=epoch,
+    )
+    return [batch["video_id"][0] for batch in iterator.next_epoch_itr(shuffle=True)]
+
+
+def test_regrouped_videos_reach_the_loaders_workers(task):
+    seen = []
+    for epoch in (1, 2):
+        groups = epoch_of(task, epoch, workers=2)
+        assert sorted(groups) == sorted(task.mmtask.train_data.meta_processor.cands)
+        assert sorted(i for group in groups for i in group) == sorted(
+            task.mmtask.train_data.meta_processor.data
+        )
+        seen.append(groups)
+    assert sorted(seen[0]) != sorted(seen[1])
+
+
+def test_no_batch_is_lost(workspace):
+    """fairseq drops what does not fill a multiple of 8 items, unless it is told otherwise."""
+    job = workspace.job(dataset={"num_video_per_batch": 5})
+    task = FairseqMMTask(Namespace(taskconfig=job, save_dir="runs/t", seed=3))
+    assert len(epoch_of(task, 1, workers=0)) == 3
+
+
+def test_batches_are_flattened_clips_of_a_video_adjacent(task):
+    task.load_dataset("train")
+    item = task.dataset("train")[0]
+    batch = task.dataset("train").collater([item])
+    flat = task.mmtask.reshape_subsample(batch)
+    assert batch["caps"].shape == (1, 2, 8, 32) and flat["caps"].shape == (16, 32)
+    assert flat["vfeats"].shape == (16, 16, 512) and flat["video_start"].shape == (16,)
+    assert torch.equal(flat["caps"][8:], item["caps"][1])
+
+
+def test_the_model_that_is_given_is_called(task):
+    """The published task called its own model, past the wrapper that averages gradients."""
+    model = task.mmtask.build_model()
+    calls = []
+
+    def wrapper(**sample):
+        calls.append(1)
+        return model(**sample)
+
+    task.load_dataset("train")
+    output = task.mmtask(wrapper, task.dataset("train").collater([task.dataset("train")[0]]))
+    assert calls == [1] and torch.isfinite(output.total)
+    assert {"loss_v2t", "loss_t2v", "loss_seq", "temperature", "p"} <= output.parts.keys()
+
+
+def test_subsampling_flattens_the_first_two_axes():
+    sample = {"caps": torch.zeros(2, 3, 5), "video_id": ["a"], "idx": torch.zeros(2)}
+    task = Task({"dataset": {"subsampling": 3}})
+    assert task.reshape_subsample(sample)["caps"].shape == (6, 5)
+    assert Task({"dataset": {"subsampling": 1}}).reshape_subsample(sample) is sample
+
+
+def test_task_names(workspace):
+    config = load_config(config_file=workspace.job())
+    assert isinstance(Task.config_task(config), VideoRetriTask)
+    config.task = "VideoRetriTusk"
+    with pytest.raises(ConfigError, match="did you mean VideoRetriTask"):
+        Task.config_task(config)
+
+
+@pytest.mark.parametrize(
+    ("section", "name"),
+    [
+        ("meta_processor", "ShardedHow2VideoRetriMetaProcesor"),
+        ("aligner", "OverlapedAligner"),
+    ],
+)
+def test_unknown_processors(workspace, section, name):
+    config = load_config(config_file=workspace.job(dataset={section: name}))
+    with pytest.raises(ConfigError, match=rf"dataset.{section}: unknown name '{name}' \(did you"):
+        Task.config_task(config).build_dataset()
+
+
+def test_split_that_is_not_set(workspace):
+    job = workspace.job(dataset={"val_path": None})
+    task = FairseqMMTask(Namespace(taskconfig=job, save_dir="runs/t", seed=3))
+    with pytest.raises(ConfigError, match=r"dataset.val_path is not set"):
+        task.load_dataset("valid")

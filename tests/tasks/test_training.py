@@ -1,0 +1,172 @@
+"""Real fairseq trainings of a few updates on the CPU: repeatable, resumable, clear when refused."""
+
+import logging
+import subprocess
+import sys
+from argparse import Namespace
+
+import pytest
+import torch
+
+from mmpt.errors import CheckpointError, ConfigError
+from mmpt.io.checkpoints import read_checkpoint
+from mmpt_cli import train
+from mmpt_cli.entry import run_command
+
+
+@pytest.fixture(autouse=True)
+def _fresh_trainer():
+    """fairseq keeps the best score of a run as an attribute of a function."""
+    from fairseq import checkpoint_utils
+
+    if hasattr(checkpoint_utils.save_checkpoint, "best"):
+        del checkpoint_utils.save_checkpoint.best
+
+
+def weights(folder, name="checkpoint_last.pt"):
+    return read_checkpoint(folder / name)["model"]
+
+
+def assert_equal(one, other):
+    assert one.keys() == other.keys()
+    different = [name for name in one if not torch.equal(one[name], other[name])]
+    assert different == []
+
+
+def test_repeats_resumes_and_does_not_depend_on_workers(workspace, caplog):
+    caplog.set_level(logging.INFO)
+    job = workspace.job()
+    assert train.main(workspace.arguments(job, "runs/whole")) == 0
+    printed = caplog.text
+    for part in ("loss_v2t", "loss_t2v", "loss_seq", "temperature=14.2857", "p=", "bucket_mass="):
+        assert part in printed
+    assert "8 random groups" in printed
+    train.main(workspace.arguments(job, "runs/alone", num_workers=0))
+    train.main(workspace.arguments(job, "runs/parts", max_update=5))  # stops inside epoch 1
+    train.main(workspace.arguments(job, "runs/parts"))
+    assert "runs/parts/checkpoint_last.pt (epoch 1 @ 5 updates)" in caplog.text
+    whole = weights(workspace.folder / "runs/whole")
+    assert_equal(whole, weights(workspace.folder / "runs/alone"))
+    assert_equal(whole, weights(workspace.folder / "runs/parts"))
+
+    saved = read_checkpoint(workspace.folder / "runs/whole/checkpoint_last.pt")
+    assert len(saved["model"]) == 116 and all(n.startswith("mmmodel.") for n in saved["model"])
+    assert saved["criterion"] is None
+    first = weights(workspace.folder / "runs/parts", "checkpoint1.pt")
+    trained = {name for name in whole if not torch.equal(whole[name], first[name])}
+    assert trained and all(name.split(".")[-2] == "LayerNorm" for name in trained)
+    assert (workspace.folder / "runs/whole/config.yaml").is_file()
+
+
+def test_learned_temperature_is_trained_saved_and_restored(workspace):
+    job = workspace.job(loss={"sequence_contrast": {"learn_temperature": True}})
+    arguments = {"num_workers": 0, "save_dir": "runs/tau", "lr": 0.05}
+    train.main(workspace.arguments(job, max_update=3, **arguments))
+    first = read_checkpoint("runs/tau/checkpoint_last.pt")["criterion"]
+    ((name, value),) = first.items()
+    assert name.endswith("logit_scale") and value.item() != pytest.approx(2.6592, abs=1e-3)
+    train.main(workspace.arguments(job, max_update=4, **arguments))
+    second = read_checkpoint("runs/tau/checkpoint_last.pt")["criterion"][name]
+    assert 0 < abs(second.item() - value.item()) < 0.1
+
+
+def test_started_by_the_launcher(workspace):
+    job = workspace.job(
+        fairseq={
+            "optimization": {"max_update": 2},
+            "dataset": {"num_workers": 2},
+            "checkpoint": {"save_dir": "runs/launched"},
+            "common": {"fp16": True, "tensorboard_logdir": "run"},
+        }
+    )
+    launcher = str(workspace.repository / "locallaunch.py")
+    command = [sys.executable, launcher, job, "--jobtype", "local_single"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    said = done.stdout + done.stderr
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU: nothing to fall back from")
+    assert done.returncode == 0, said
+    assert "CPU" in said and "fp16" in said
+    assert (workspace.folder / "runs/launched/checkpoint_last.pt").is_file()
+    assert list((workspace.folder / "runs/launched/run_0").rglob("events.*"))
+
+
+def test_missing_restore_file(workspace):
+    job = workspace.job()
+    arguments = workspace.arguments(job, restore_file="runs/other/checkpoint_best.pt")
+    with pytest.raises(CheckpointError, match=r"checkpoint_best.pt does not exist.*restore_opt"):
+        train.main(arguments)
+    assert not (workspace.folder / "runs/tiny/checkpoint_last.pt").exists()
+    job = workspace.job("optional.yaml", restore_optional=True)
+    arguments = workspace.arguments(
+        job, restore_file="runs/other/checkpoint_best.pt", max_update=1, num_workers=0
+    )
+    assert train.main(arguments) == 0
+
+
+@pytest.mark.parametrize("damage", ["truncated", "another model"])
+def test_checkpoint_that_cannot_be_restored(workspace, golden_dir, damage, capsys):
+    whole = golden_dir / "models_data/fairseq_ckpt/checkpoint_last.pt"
+    if damage == "truncated":
+        (workspace.folder / "restore.pt").write_bytes(whole.read_bytes()[:200_000])
+    else:
+        content = read_checkpoint(whole)
+        name = "mmmodel.video_encoder.videomlp.linear1.weight"
+        content["model"][name] = torch.zeros(16, 512)
+        torch.save(content, workspace.folder / "restore.pt")
+    arguments = workspace.arguments(workspace.job(), restore_file="restore.pt", num_workers=0)
+    assert run_command(train.main, arguments) == 1
+    said = capsys.readouterr().err.splitlines()
+    assert said[-1].startswith("error: checkpoint ")
+    wanted = "restore.pt cannot be read" if damage == "truncated" else "of another model"
+    assert wanted in said[-1]
+
+
+def test_error_of_a_loader_worker_is_one_line(workspace, capsys):
+    shard = workspace.folder / "data/feat/feat_how2_s3d_shard_small/train_1_data.npy"
+    shard.write_bytes(shard.read_bytes()[:-1000])
+    assert run_command(train.main, workspace.arguments(workspace.job())) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("error: ") and "train_1" in last
+
+
+def test_a_job_that_asks_for_retrieval(workspace):
+    job = workspace.job(retri_epoch=1)
+    with pytest.raises(ConfigError, match=r"retri_epoch: 1 asks for retrieved batches"):
+        train.main(workspace.arguments(job))
+
+
+def test_own_checkpoint_wins_over_the_restore_file(tmp_path):
+    resets = dict.fromkeys(train.RESETS, True)
+    args = Namespace(save_dir=str(tmp_path), restore_file="other.pt", **resets)
+    train.continue_own_run(args)
+    assert args.restore_file == "other.pt" and args.reset_optimizer
+    (tmp_path / "checkpoint_last.pt").touch()
+    train.continue_own_run(args)
+    assert args.restore_file == "checkpoint_last.pt"
+    assert not any(getattr(args, name) for name in train.RESETS)
+
+
+def test_torchrun_environment(monkeypatch):
+    assert train.with_torchrun(["a.yaml"]) == ["a.yaml"]
+    environment = {"WORLD_SIZE": "2", "RANK": "1", "LOCAL_RANK": "1", "TORCHELASTIC_RUN_ID": "x"}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    added = train.with_torchrun(["a.yaml", "--cpu"])
+    pairs = dict(zip(added[2:-1:2], added[3:-1:2], strict=True))
+    assert pairs == {
+        "--distributed-world-size": "2",
+        "--distributed-rank": "1",
+        "--device-id": "1",
+        "--distributed-init-method": "env://",
+        "--distributed-backend": "gloo",
+    }
+    assert added[-1] == "--distributed-no-spawn"
+    with pytest.raises(train.LaunchError, match="torchrun started 2"):
+        train.with_torchrun(["a.yaml", "--distributed-world-size", "4"])
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
+def test_half_precision_is_dropped_on_the_cpu(capsys):
+    assert train.without_gpu(["a.yaml", "--fp16"]) == ["a.yaml", "--cpu"]
+    assert "training on the CPU without --fp16" in capsys.readouterr().err
