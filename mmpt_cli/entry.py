@@ -23,6 +23,11 @@ _USER_ERROR_LINE = re.compile(
 )
 
 
+# Before torch is imported: OpenMP's threads spin while they wait, unless told not to, and beside a
+# loader's worker on the same cores a training on the CPU then takes ten times as long.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
 def run_command(main: Callable[[list[str]], int | None], argv: Sequence[str] | None = None) -> int:
     """Runs a command's `main` and turns what it raises into a line and an exit status.
 
