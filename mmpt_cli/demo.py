@@ -1,16 +1,18 @@
-"""`mmpt demo make`: the demo corpus, HowTo100M and the test sets in miniature."""
+"""`mmpt demo`: a corpus in miniature (`make`), and the whole method on it (`run`)."""
 
 import argparse
 from pathlib import Path
 
 from mmpt.demo import CorpusSettings, make_corpus
 from mmpt.demo.corpus import summary
+from mmpt_cli.demo_run import run
 
 
 def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="mmpt demo", description=__doc__.split("\n")[0])
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_make(commands)
+    _add_run(commands)
     return parser
 
 
@@ -58,6 +60,12 @@ def _add_make(commands) -> None:
         ("--force", "make it anew where a demo corpus is, whatever it was made with"),
     ):
         parser.add_argument(option, action="store_true", help=text, **unset)
+
+
+def _add_run(commands) -> None:
+    text = "make the corpus, train both stages, evaluate, print one table (minutes, on the CPU)"
+    parser = commands.add_parser("run", help=text, description=f"{text.capitalize()}.")
+    parser.set_defaults(run=lambda args: run())
 
 
 def _make(args: argparse.Namespace) -> int:

@@ -10,7 +10,10 @@ from mmpt_cli.entry import run_command
 COMMANDS: dict[str, tuple[str, str]] = {
     "launch": ("mmpt_cli.localjob", "train or evaluate: turn job files into running commands"),
     "predict": ("mmpt_cli.predict", "evaluate the checkpoints of one job file"),
-    "demo": ("mmpt_cli.demo", "make the demo corpus: HowTo100M and the test sets in miniature"),
+    "demo": (
+        "mmpt_cli.demo",
+        "the whole method on a made corpus (run), or the corpus alone (make)",
+    ),
 }
 """Subcommand -> (module with `main(argv) -> int`, one line of help)."""
 
