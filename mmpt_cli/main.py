@@ -12,7 +12,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "predict": ("mmpt_cli.predict", "evaluate the checkpoints of one job file"),
     "demo": (
         "mmpt_cli.demo",
-        "the whole method on a made corpus (run), or the corpus alone (make)",
+        "a corpus in miniature (make), the whole method on it (run)",
     ),
 }
 """Subcommand -> (module with `main(argv) -> int`, one line of help)."""
