@@ -90,7 +90,10 @@ def find_checkpoints(config: DictConfig, only_named: bool = False) -> list[Path]
     found = [file for place in folders for file in sorted(place.glob("checkpoint*.pt"))]
     if named and Path(named).is_file():
         found.append(Path(named))
-    unique = list({file.resolve(): file for file in found}.values())
+    unique: list[Path] = []
+    for file in found:
+        if not any(file.samefile(other) for other in unique):
+            unique.append(file)
     if not unique:
         places = [str(place / "checkpoint*.pt") for place in folders] + ([named] if named else [])
         raise CheckpointError(f"no checkpoint found; looked at {', '.join(places) or 'no place'}")

@@ -9,6 +9,10 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = ["README.md", "DATASET.md", "endtask.md", "docs/parity.md", "docs/notation.md"]
 
 
+NAMED_SECTION = re.compile(r"^\s*(?:SECTION|section) = \"([A-Z].+)\"$", re.MULTILINE)
+NOT_PACKAGES = {"mmpt", "mmpt_cli", "text/markdown", "utf-8", "apache-2"}
+
+
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_links_lead_somewhere(document):
     text = (ROOT / document).read_text()
@@ -21,9 +25,7 @@ def test_sections_that_errors_name_are_in_dataset_md():
     headings = re.findall(r"^## (.+)$", (ROOT / "DATASET.md").read_text(), re.MULTILINE)
     named = set()
     for source in (ROOT / "mmpt").rglob("*.py"):
-        named |= set(
-            re.findall(r"^\s*(?:SECTION|section) = \"([A-Z].+)\"$", source.read_text(), re.M)
-        )
+        named |= set(NAMED_SECTION.findall(source.read_text()))
     assert named and named <= set(headings)
 
 
@@ -31,12 +33,6 @@ def test_constraints_pin_what_setup_asks_for():
     pinned = set(re.findall(r"^([\w.-]+)==", (ROOT / "constraints.txt").read_text(), re.M))
     pinned = {name.lower().replace("_", "-") for name in pinned}
     asked = re.findall(r'"([A-Za-z][\w-]*)(?:>=[\w.,<=]*)?",', (ROOT / "setup.py").read_text())
-    asked = {name.lower() for name in asked} - {
-        "mmpt",
-        "mmpt_cli",
-        "text/markdown",
-        "utf-8",
-        "apache-2",
-    }
+    asked = {name.lower() for name in asked} - NOT_PACKAGES
     assert {"torch", "transformers", "omegaconf", "hydra-core", "pytest"} <= asked
     assert asked <= pinned, asked - pinned

@@ -14,8 +14,10 @@ from .common import TokenSimilarity, compute_dtype, mean_over_tokens, unit_vecto
 from .jagged import add_columns, add_rows, log_sums, similarity_gradient, slabs
 from .packing import Chunk, Packing, pack
 
-CELLS_PER_CHUNK = {"cpu": 1 << 21, "cuda": 1 << 26}
-"""Word-frame cells of one block: about the cache on a CPU, enough to fill a GPU."""
+CELLS_PER_CHUNK = {"cpu": 1 << 22, "cuda": 1 << 26}
+"""Word-frame cells of one block (forward holds one, backward two). On a CPU, smaller blocks are no
+faster on idle cores and several times slower on cores shared with loader workers, because every
+small operation then waits for a thread that is not running; a GPU needs more to be filled."""
 
 # Cosines lie in [-1, 1]: down to this temperature exp(s / alpha), its sums and their inverses times
 # a gradient all stay far inside single precision without subtracting a maximum first.

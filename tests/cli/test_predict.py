@@ -1,0 +1,168 @@
+"""predict.py: the published numbers through the whole path, and which checkpoints are evaluated."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from mmpt.errors import CheckpointError, ConfigError, DataError, LaunchError
+from mmpt_cli import predict
+from mmpt_cli.entry import run_command
+
+
+@pytest.fixture
+def workspace(tmp_path, golden, golden_dir, tinybert, monkeypatch):
+    """The golden MSR-VTT-form test set, a job file for it and one checkpoint."""
+    monkeypatch.chdir(tmp_path)
+    described = json.loads((golden_dir / "models_data/predictors.json").read_text())
+    arrays = golden("models_data/predictors.npz")
+    shutil.copytree(tinybert, "tinybert")
+    (tmp_path / "feat").mkdir()
+    (tmp_path / "test.csv").write_text("\n".join(described["vtt_csv"]) + "\n")
+    for name, value in arrays.items():
+        if name.startswith("vtt.feat."):
+            np.save(tmp_path / "feat" / f"{name.removeprefix('vtt.feat.')}.npy", value)
+    config = {
+        "dataset": {
+            "split": "test",
+            "meta_processor": "MSRVTTMetaProcessor",
+            "video_processor": "VideoProcessor",
+            "text_processor": "MSRVTTTextProcessor",
+            "aligner": "DSAligner",
+            "bert_name": "tinybert",
+            "test_path": "test.csv",
+            "vfeat_dir": "feat",
+            "max_video_len": 32,
+            "max_len": 96,
+        },
+        "model": {
+            "model_cls": "MMFusionSeparate",
+            "mm_encoder_cls": None,
+            "video_encoder_cls": "MMBertForEncoder",
+            "text_encoder_cls": "BertModel",
+            "num_hidden_video_layers": 2,
+        },
+        "fairseq": {
+            "dataset": {"batch_size": 3, "valid_subset": "test", "num_workers": 0},
+            "common_eval": {"path": "runs/named.pt"},
+        },
+        "eval": {"save_path": "runs/retri/"},
+        "predictor": "RetrievalPredictor",
+        "metric": "RetrievalMetric",
+    }
+    OmegaConf.save(OmegaConf.create(config), tmp_path / "test_vtt.yaml")
+    (tmp_path / "runs/retri").mkdir(parents=True)
+    state = torch.load(golden_dir / "models_data/pred_separate_state.pt", weights_only=True)
+    torch.save({"model": {f"mmmodel.{k}": v for k, v in state.items()}}, "runs/named.pt")
+    return tmp_path
+
+
+def test_published_scores_and_metrics(workspace, golden, golden_dir):
+    described = json.loads((golden_dir / "models_data/predictors.json").read_text())["vtt"]
+    content = predict.evaluate_job(workspace / "test_vtt.yaml")
+    (result,) = content["results"]
+    scores = np.load(workspace / "runs/retri" / result["scores"])
+    wanted = golden("models_data/predictors.npz")["vtt.outputs"]
+    assert np.abs(scores - wanted).max() < 1e-4 * np.abs(wanted).max()
+    assert result["metrics"] == described["metrics"]
+    assert result["items"] == 7 and len(result["sha256"]) == 64
+    assert content["best"] == 0 and content["selected_on_test"] is False
+    stored = json.loads((workspace / "runs/retri/results_test_vtt.json").read_text())
+    assert stored == content and stored["config"]["dataset"]["max_len"] == 96
+
+
+def test_texts_are_those_of_the_table(workspace, golden_dir):
+    described = json.loads((golden_dir / "models_data/predictors.json").read_text())["vtt"]
+    path = workspace / "test_vtt.yaml"
+    job = predict.load_job(path, predict.load_config(config_file=str(path)), None)
+    model = job.task.build_model("runs/named.pt")
+    outputs = job.evaluator.predictor.predict_loop(model, job.loader, None)
+    assert outputs["texts"] == described["texts"]
+    assert outputs["video_ids"] == described["video_ids"]
+
+
+def test_every_checkpoint_once_and_the_best_is_named(workspace, capsys):
+    other = torch.load("runs/named.pt", weights_only=True)
+    other["model"] = {name: 0 * value for name, value in other["model"].items()}
+    torch.save(other, "runs/retri/checkpoint1.pt")
+    shutil.copy("runs/named.pt", "runs/retri/checkpoint2.pt")
+    shutil.copy("runs/named.pt", "runs/retri/checkpoint_last.pt")
+    content = predict.evaluate_job(workspace / "test_vtt.yaml")
+    names = [entry["checkpoint"] for entry in content["results"]]
+    assert names == [
+        "runs/retri/checkpoint1.pt",
+        "runs/retri/checkpoint2.pt",
+        "runs/retri/checkpoint_last.pt",
+        "runs/named.pt",
+    ]
+    printed = capsys.readouterr().out
+    assert printed.count("the same content as runs/retri/checkpoint2.pt") == 2
+    assert "chosen on the test set itself" in printed and content["selected_on_test"]
+    best = content["results"][content["best"]]["metrics"]["R1"]
+    assert best == max(entry["metrics"]["R1"] for entry in content["results"])
+
+
+def test_folder_called_eval_looks_in_its_parent_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("runs/eval/checkpoint1.pt", "runs/checkpoint_best.pt", "runs/results.pt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    config = OmegaConf.create(
+        {
+            "eval": {"save_path": "runs/eval"},
+            "fairseq": {"common_eval": {"path": "runs/../runs/checkpoint_best.pt"}},
+        }
+    )
+    found = predict.find_checkpoints(config)
+    assert [str(p) for p in found] == ["runs/eval/checkpoint1.pt", "runs/checkpoint_best.pt"]
+
+
+def test_options(workspace):
+    out = workspace / "elsewhere"
+    arguments = ["test_vtt.yaml", "--checkpoint", "runs/named.pt", "--out", str(out)]
+    assert predict.main([*arguments, "--device", "cpu"]) == 0
+    assert (out / "results_test_vtt.json").is_file() and (
+        out / "scores_test_vtt_named.npy"
+    ).is_file()
+    assert list((workspace / "runs/retri").iterdir()) == []
+
+
+def test_vis_job_only_predicts(workspace):
+    shutil.copy("test_vtt.yaml", "vis_vtt.yaml")
+    content = predict.evaluate_job(workspace / "vis_vtt.yaml")
+    assert content["results"][0]["metrics"] == {}
+    assert (workspace / "runs/retri/scores_vis_vtt_named.npy").is_file()
+
+
+def test_no_checkpoint(workspace):
+    (workspace / "runs/named.pt").unlink()
+    with pytest.raises(CheckpointError, match=r"looked at runs/retri/checkpoint\*.pt, runs/named"):
+        predict.evaluate_job(workspace / "test_vtt.yaml")
+    assert list((workspace / "runs/retri").iterdir()) == []
+
+
+def test_wrong_input(workspace, capsys):
+    (workspace / "job.yaml").write_bytes((workspace / "test_vtt.yaml").read_bytes())
+    with pytest.raises(ConfigError, match=r"is called test\*.yaml"):
+        predict.evaluate_job(workspace / "job.yaml")
+    if not torch.cuda.is_available():
+        with pytest.raises(LaunchError, match="no CUDA device"):
+            predict.evaluate_job(workspace / "test_vtt.yaml", device="cuda")
+    (workspace / "feat/video3.npy").unlink()
+    with pytest.raises(DataError, match=r"video3"):
+        predict.evaluate_job(workspace / "test_vtt.yaml")
+    assert run_command(predict.main, ["test_vtt.yaml"]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("error: ") and "video3" in last
+
+
+@pytest.mark.parametrize("damage", ["width", "nan"])
+def test_broken_features_are_named(workspace, damage):
+    features = np.load("feat/video2.npy")
+    features = features[:, :500] if damage == "width" else features * np.nan
+    np.save("feat/video2.npy", features)
+    with pytest.raises(DataError, match=r"video2.npy"):
+        predict.evaluate_job(workspace / "test_vtt.yaml")
