@@ -132,9 +132,9 @@ def real_command(job: Job) -> list[str]:
     _say_evaluation(job)
     if chosen.kind == "predict":
         return command_of(job.file, chosen, {})
-    settings = _settings_with_checkpoint(job)
-    wants_cpu = bool(settings.get("cpu"))
+    wants_cpu = bool(trainer_settings(job.config).get("cpu"))
     chosen, on_cpu = place(job, chosen, count_gpus(), wants_cpu)
+    settings = _settings_with_checkpoint(job)
     if on_cpu:
         settings, dropped = for_cpu(settings)
         reason = "as the job file says" if wants_cpu else "no GPU on this machine"

@@ -7,7 +7,9 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from mmpt.config.access import lookup, setting
 from mmpt.errors import USER_ERRORS, DataError
+from mmpt.processors import ROLES
 from mmpt.utils.seeds import set_seed
 
 
@@ -36,6 +38,21 @@ class MMDataset(Dataset):
         self.video_processor = video_processor
         self.text_processor = text_processor
         self.align_processor = align_processor
+
+    @classmethod
+    def from_config(cls, config: Any) -> "MMDataset":
+        """The data set that a `dataset` section describes; its `split` picks the files.
+
+        Raises:
+            ConfigError: a processor is not named, unknown, or its settings are wrong.
+            DataError: a file or folder is missing or broken.
+        """
+        return cls(
+            *(
+                lookup(known, setting(config, role), f"dataset.{role}")(config)
+                for role, known in ROLES.items()
+            )
+        )
 
     def __len__(self) -> int:
         return len(self.meta_processor)

@@ -51,16 +51,21 @@ ALIGNERS = _by_name(
     VariedLenAligner,
     VideoRetriOverlappedAligner,
 )
-PROCESSORS = {**META_PROCESSORS, **VIDEO_PROCESSORS, **TEXT_PROCESSORS, **ALIGNERS}
-"""All of them, for who does not care about the role."""
+ROLES = {
+    "meta_processor": META_PROCESSORS,
+    "video_processor": VIDEO_PROCESSORS,
+    "text_processor": TEXT_PROCESSORS,
+    "aligner": ALIGNERS,
+}
+"""The key of `dataset` -> the classes that it may name, in the order that `MMDataset` takes."""
 
 __all__ = [
     "ALIGNERS",
     "META_PROCESSORS",
-    "PROCESSORS",
+    "ROLES",
     "TEXT_PROCESSORS",
     "VIDEO_PROCESSORS",
     "Aligner",
     "MetaProcessor",
-    *sorted(PROCESSORS),
+    *sorted(name for registry in ROLES.values() for name in registry),
 ]

@@ -18,7 +18,6 @@ from mmpt.io.checkpoints import load_model
 from mmpt.losses import LOSSES
 from mmpt.losses.loss import LossOutput
 from mmpt.models import build_model
-from mmpt.processors import PROCESSORS
 from mmpt.processors.paths import SPLIT_KEYS
 
 logger = logging.getLogger(__name__)
@@ -75,12 +74,7 @@ class Task:
 
     def build_split(self, split: str) -> MMDataset:
         """The data set of one split (`train`, `valid`, `test`), its processors from `dataset`."""
-        dataset = OmegaConf.merge(self.config.dataset, {"split": split})
-        parts = [
-            lookup(PROCESSORS, setting(dataset, role), f"dataset.{role}")(dataset)
-            for role in ("meta_processor", "video_processor", "text_processor", "aligner")
-        ]
-        return MMDataset(*parts)
+        return MMDataset.from_config(OmegaConf.merge(self.config.dataset, {"split": split}))
 
     def build_model(self, checkpoint: str | None = None) -> nn.Module:
         """Builds the model; with `checkpoint`, loads that file into it."""

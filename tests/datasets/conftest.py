@@ -3,9 +3,7 @@
 import pytest
 from omegaconf import OmegaConf
 
-from mmpt.config.access import lookup
 from mmpt.datasets.mmdataset import MMDataset
-from mmpt.processors import PROCESSORS
 
 
 @pytest.fixture
@@ -20,7 +18,6 @@ def how2(golden_dir, tinybert):
             for key, value in stored.items()
         }
         config = OmegaConf.create({**config, "bert_name": str(tinybert), "split": split})
-        roles = ("meta_processor", "video_processor", "text_processor", "aligner")
-        return MMDataset(*(lookup(PROCESSORS, config[role], role)(config) for role in roles))
+        return MMDataset.from_config(config)
 
     return make

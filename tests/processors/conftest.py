@@ -5,9 +5,7 @@ import json
 import pytest
 from omegaconf import OmegaConf
 
-from mmpt.config.access import lookup
 from mmpt.datasets.mmdataset import MMDataset
-from mmpt.processors import PROCESSORS
 
 
 @pytest.fixture
@@ -30,8 +28,7 @@ def build():
     """`build(config)`: the data set of a `dataset` section."""
 
     def make(config):
-        roles = ("meta_processor", "video_processor", "text_processor", "aligner")
-        return MMDataset(*(lookup(PROCESSORS, config[role], role)(config) for role in roles))
+        return MMDataset.from_config(config)
 
     return make
 

@@ -13,7 +13,7 @@ from mmpt.errors import ConfigError, DataError
 from mmpt.io.pickles import load_pickle, save_pickle
 from mmpt.processors import (
     ALIGNERS,
-    PROCESSORS,
+    ROLES,
     ShardedHow2MetaProcessor,
     ShardedHow2VideoRetriMetaProcessor,
     ShardedTextProcessor,
@@ -251,8 +251,13 @@ def test_groups_made_elsewhere(how2_config):
 
 
 def test_names_of_a_job_file_are_known():
-    for name in ("ShardedHow2VideoRetriMetaProcessor", "DSAligner", "MSRVTTTextProcessor"):
-        assert lookup(PROCESSORS, name, "dataset.x").__name__ == name
+    for role, name in (
+        ("meta_processor", "ShardedHow2VideoRetriMetaProcessor"),
+        ("video_processor", "VideoProcessor"),
+        ("text_processor", "MSRVTTTextProcessor"),
+        ("aligner", "DSAligner"),
+    ):
+        assert lookup(ROLES[role], name, f"dataset.{role}").__name__ == name
     with pytest.raises(ConfigError, match=r"did you mean OverlappedAligner\?"):
         lookup(ALIGNERS, "OverlapedAligner", "dataset.aligner")
 
