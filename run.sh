@@ -35,7 +35,7 @@ make_venv() {
         local python=${PYTHON:-python3}
         check_python "$python"
         mkdir -p "$VENV"
-        touch "$VENV/.mmpt-unfinished"
+        touch "$VENV/.mmpt-unfinished" "$VENV/.mmpt-made"
         "$python" -m venv "$VENV"
     fi
     check_python "$VENV/bin/python"
@@ -45,13 +45,13 @@ make_venv() {
 setup() {
     local extras=$1 stamp constraints
     stamp="$(cat constraints.txt setup.py pyproject.toml run.sh | sha256sum | cut -c1-16) $PWD"
-    grep -qsxF "$extras $stamp" "$VENV/.mmpt-ready" && return
+    grep -qsF "$stamp $extras," "$VENV/.mmpt-ready" && return  # these extras, or these and more
     make_venv
     say "setup: installing into $VENV (about 1.6 GB, a few minutes the first time)"
     constraints=$VENV/.mmpt-constraints.txt
     cp constraints.txt "$constraints"
-    if "$VENV/bin/python" -c 'import torch' 2>/dev/null; then
-        sed -i '/^torch==/d' "$constraints"  # the torch that is there stays
+    if [ ! -e "$VENV/.mmpt-made" ] && "$VENV/bin/python" -c 'import torch' 2>/dev/null; then
+        sed -i '/^torch==/d' "$constraints"  # in an environment of the user's, their torch stays
     elif [ -n "${TORCH_INDEX:-}" ]; then
         "$VENV/bin/python" -m pip install -q -c "$constraints" --index-url "$TORCH_INDEX" torch
     fi
@@ -63,7 +63,7 @@ setup() {
     "$VENV/bin/python" -c 'import torch, transformers.models.bert, fairseq, mmpt' ||
         die "the set-up is not usable; remove $VENV and run this again"
     rm -f "$VENV/.mmpt-unfinished"
-    printf '%s\n' "$extras $stamp" >> "$VENV/.mmpt-ready"
+    printf '%s\n' "$stamp $extras," >> "$VENV/.mmpt-ready"
     say "setup: done"
 }
 
