@@ -52,6 +52,9 @@ def check_finite(**tensors: Tensor) -> None:
         DataError: the message names each tensor that has some.
     """
     # extrema carry NaN along, so one reduction a tensor and one wait for the device are enough
+    tensors = {name: tensor for name, tensor in tensors.items() if tensor.numel()}
+    if not tensors:
+        return
     extrema = [torch.stack(tensor.detach().aminmax()).float() for tensor in tensors.values()]
     finite = torch.stack(extrema).isfinite().all(dim=1).tolist()
     bad = [name for name, fine in zip(tensors, finite, strict=True) if not fine]

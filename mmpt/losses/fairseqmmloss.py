@@ -19,6 +19,10 @@ class MMCriterion(FairseqCriterion):
     def __init__(self, task):
         super().__init__(task)
         self.mmloss = task.mmtask.loss
+        # an overflow in half precision is fairseq's to handle: it skips that update
+        half = getattr(task.args, "fp16", False) or getattr(task.args, "amp", False)
+        if self.mmloss is not None and half:
+            self.mmloss.allow_non_finite = True
 
     def forward(self, model, sample, reduce: bool = True):
         """One batch -> (loss, sample size 1, what is logged)."""

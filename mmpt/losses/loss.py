@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from mmpt.errors import DataError
 
-from .checks import check_pairs
+from .checks import check_finite, check_pairs
 
 IGNORED_TARGET = -100
 
@@ -35,6 +35,8 @@ class Loss(torch.nn.Module):
 
     def __init__(self, config: Any = None):
         super().__init__()
+        self.allow_non_finite = False
+        """Let NaN and infinity through: a trainer in half precision skips such updates itself."""
 
     def evaluate(self, **inputs: Tensor) -> LossOutput:
         """The loss of the tensors in `needs`, given by keyword."""
@@ -46,7 +48,7 @@ class Loss(torch.nn.Module):
         Automatic mixed precision is off inside: half precision inputs are computed in float32.
 
         Raises:
-            DataError: a tensor is missing or does not have the form it must have.
+            DataError: a tensor is missing, not finite, or does not have the form it must have.
         """
         missing = [name for name in self.needs if sample.get(name) is None]
         if missing:
@@ -55,6 +57,8 @@ class Loss(torch.nn.Module):
                 f"the model's output has; present: {', '.join(sorted(sample)) or 'nothing'}"
             )
         inputs = {name: sample[name] for name in self.needs}
+        if not self.allow_non_finite:
+            check_finite(**{n: x for n, x in inputs.items() if x.is_floating_point()})
         device = inputs[self.needs[0]].device.type
         with torch.autocast(device, enabled=False):
             return self.evaluate(**inputs)

@@ -27,7 +27,7 @@ from mmpt.ot import (
 )
 
 from . import options
-from .checks import check_finite, check_pairs
+from .checks import check_pairs
 from .loss import Loss, LossOutput, diagonal_cross_entropy, full_precision
 from .similarity import Features, PairSimilarity, check_features, pair_similarity
 
@@ -226,7 +226,7 @@ class SequenceContrastLoss(Loss):
 
         Raises:
             DataError: shapes that do not fit, N not divisible by the sequence length, a mask row
-                without a valid position, non-finite features.
+                without a valid position.
         """
         check_features(features, self.settings.length)
         with torch.no_grad():
@@ -287,7 +287,6 @@ class MMContraLoss(Loss):
 
     def evaluate(self, pooled_video: Tensor, pooled_text: Tensor, **tokens: Tensor) -> LossOutput:
         check_pairs("pooled_video", pooled_video, "pooled_text", pooled_text)
-        check_finite(pooled_video=pooled_video, pooled_text=pooled_text)
         clips = clip_caption_contrast(
             pooled_video, pooled_text, self.beta, self.iterations, self.implementation
         )

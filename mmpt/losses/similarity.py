@@ -8,7 +8,7 @@ from torch import Tensor
 from mmpt.errors import DataError
 from mmpt.ops.token_similarity import TokenSimilarity, token_similarity, unit_vectors
 
-from .checks import check_finite, check_pairs, check_some_valid, check_tokens
+from .checks import check_pairs, check_some_valid, check_tokens
 from .loss import full_precision
 
 
@@ -93,7 +93,7 @@ def check_features(features: Features, length: int) -> None:
 
     Raises:
         DataError: shapes that do not fit, N not divisible by the length, a mask row without a valid
-            position, non-finite features.
+            position.
     """
     check_pairs("pooled_video", features.pooled_video, "pooled_text", features.pooled_text)
     clips = features.pooled_video.shape[0]
@@ -114,9 +114,3 @@ def check_features(features: Features, length: int) -> None:
             f"the batch has {clips} clips, which loss.sequence_contrast.threshold ({length}) does "
             "not divide: give every video a multiple of that many clips"
         )
-    check_finite(
-        pooled_video=features.pooled_video,
-        pooled_text=features.pooled_text,
-        video_outputs=features.video_tokens,
-        text_outputs=features.text_tokens,
-    )

@@ -378,3 +378,14 @@ def test_shapes_that_do_not_fit(name, shape, message):
     sample[name] = torch.ones(shape, dtype=sample[name].dtype)
     with pytest.raises(DataError, match=message):
         MMContraLoss(job())(**sample)
+
+
+def test_half_precision_training_may_let_an_overflow_through():
+    """fairseq skips an update whose gradient is not finite; an error would end the run."""
+    loss, sample = MMContraLoss(job()), batch()
+    sample["pooled_video"] = sample["pooled_video"].detach().clone()
+    sample["pooled_video"][3, 2] = torch.inf
+    with pytest.raises(DataError, match="pooled_video"):
+        loss(**sample)
+    loss.allow_non_finite = True
+    assert not torch.isfinite(loss(**sample))
