@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mmpt.config.access import nearest
 from mmpt.config.check import check_config, check_keys, plain
-from mmpt.config.load import load_config, recursive_config, write_yaml
+from mmpt.config.load import REPOSITORY_ROOT, load_config, recursive_config, write_yaml
 from mmpt.errors import ConfigError, LaunchError
 
 logger = logging.getLogger(__name__)
@@ -57,11 +57,19 @@ def expand(file: str, config: Any) -> Pipeline:
             target = f"projects/{project}/{name}"
             if target in files:
                 raise ConfigError(f"{file}: {name} stands in two task_lists; one is allowed")
-            merged = OmegaConf.merge(recursive_config(f"projects/{base}/{name}"), changes)
+            merged = OmegaConf.merge(
+                recursive_config(_base_file(f"projects/{base}/{name}")), changes
+            )
             derived = _moved(plain(merged, target), f"runs/{base}", f"runs/{project}")
             check_config(derived, f"{target} (from {file}, task_group.{group})")
             files[target] = OmegaConf.create(derived)
     return Pipeline(files, list(_jobs(file, content, files)))
+
+
+def _base_file(path: str) -> str:
+    """A base file in the working directory, else the repository's own (as for `includes`)."""
+    own = REPOSITORY_ROOT / path
+    return str(own) if own.is_file() and not os.path.isfile(path) else path
 
 
 def write_files(pipeline: Pipeline) -> None:
@@ -100,11 +108,11 @@ def _jobs(
 
 
 def _moved(value: Any, old: str, new: str) -> Any:
-    """Every text that is the path `old`, or lies below it, moved to `new`."""
+    """Every text that starts with `old`, made to start with `new`."""
     if isinstance(value, dict):
         return {name: _moved(member, old, new) for name, member in value.items()}
     if isinstance(value, list):
         return [_moved(member, old, new) for member in value]
-    if isinstance(value, str) and (value == old or value.startswith(f"{old}/")):
+    if isinstance(value, str) and value.startswith(old):
         return new + value[len(old) :]
     return value

@@ -187,9 +187,10 @@ def write_results(job: Job, results: list[dict]) -> dict[str, Any]:
     from mmpt.io.atomic import atomic_write
 
     metric = job.evaluator.metric
-    values = [metric.best_metric(r["metrics"]) if r["metrics"] else float("-inf") for r in results]
+    measured = all(result["metrics"] for result in results)
+    values = [metric.best_metric(result["metrics"]) for result in results] if measured else [0.0]
     best = max(range(len(values)), key=values.__getitem__)
-    selected = len(results) > 1
+    selected = measured and len(results) > 1
     content = {
         "job": str(job.path),
         "config": OmegaConf.to_container(job.config, resolve=True),
@@ -201,7 +202,7 @@ def write_results(job: Job, results: list[dict]) -> dict[str, Any]:
     path = Path(job.config.eval.save_path) / f"results_{job.path.stem}.json"
     with atomic_write(path) as handle:
         handle.write((json.dumps(content, indent=2) + "\n").encode())
-    if selected and results[best]["metrics"]:
+    if selected:
         name = metric.metric_names[0]
         print(
             f"best by {name}: {results[best]['checkpoint']} ({values[best]:.4f}), chosen on the "

@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import warnings
+from pathlib import Path
 
 from mmpt.errors import USER_ERRORS, LaunchError
 
@@ -34,7 +35,7 @@ def main(argv: list[str]) -> int:
             "training needs fairseq: bash run.sh setup, or pip install --no-deps ve-fairseq==0.12.3"
         )
     arguments = with_torchrun([a for a in argv if not re.match(r"--local[-_]rank=", a)])
-    arguments = without_gpu(arguments)
+    arguments = with_own_plugin(without_gpu(arguments))
     sys.argv = ["train.py", *arguments]  # fairseq reads --user-dir from there
     use_fairseq_logging()
 
@@ -116,6 +117,21 @@ def with_torchrun(argv: list[str]) -> list[str]:
             )
     added = [part for name, value in missing.items() if name not in given for part in (name, value)]
     return [*argv, *added, "--distributed-no-spawn"]
+
+
+def with_own_plugin(argv: list[str]) -> list[str]:
+    """Names the plugin's folder as this process imported it: a link to it is another path, which
+    fairseq takes for a second package of the same name."""
+    package = Path(__file__).resolve().parents[1] / "mmpt"
+
+    def ours(folder: str) -> bool:
+        return os.path.isdir(folder) and os.path.samefile(folder, package)
+
+    before = [None, *argv]
+    return [
+        str(package) if name == "--user-dir" and ours(folder) else folder
+        for name, folder in zip(before, argv, strict=False)
+    ]
 
 
 def without_gpu(argv: list[str]) -> list[str]:

@@ -103,11 +103,13 @@ def prepare_run(config: Any, source: str = "config") -> DictConfig:
         source: its name, for the message.
 
     Returns:
-        the config with the run's folder filled in (see `with_run_folder`).
+        the config with the run's folder filled in (see `with_run_folder`); the one that was given
+        gets that folder too.
 
     Raises:
         ConfigError: `fairseq.checkpoint.save_dir` is not set, or cannot be made.
     """
+    given = config
     config = with_run_folder(config, source)
     folder = _save_dir(config, source)
     try:
@@ -117,6 +119,9 @@ def prepare_run(config: Any, source: str = "config") -> DictConfig:
         raise ConfigError(
             f"{source}: fairseq.checkpoint.save_dir: cannot write in {folder!r} ({error.strerror})"
         ) from error
+    logdir = setting(config, "fairseq.common.tensorboard_logdir")
+    if logdir is not None and isinstance(given, DictConfig):
+        OmegaConf.update(given, "fairseq.common.tensorboard_logdir", logdir)
     return config
 
 

@@ -38,7 +38,7 @@ class SequenceContrastSection:
     threshold: int | None = key("clips of a sequence", 8, low=1, unit="clips")
     prompt_ratio: float | None = key(
         "quantile of the paired similarities that fills the prompt bucket; not set: no bucket",
-        above=0,
+        low=0,
         high=1,
     )
     scale: float | None = key("entropic regulariser of the transport", 0.1, above=0)

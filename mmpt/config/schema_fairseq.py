@@ -30,7 +30,8 @@ _BY_TYPE: dict[type, str] = {
         write_checkpoints_asynchronously distributed_no_spawn fix_batches_to_gpus
         find_unused_parameters gradient_as_bucket_view fast_stat_sync broadcast_buffers
         no_reshard_after_forward fp32_reduce_scatter cpu_offload use_sharded_state
-        not_fsdp_flatten_parameters quiet store_ema ema_fp32 azureml_logging
+        not_fsdp_flatten_parameters quiet store_ema ema_fp32 azureml_logging tpu use_plasma_view
+        use_bmuf
     """,
     int: """
         log_interval seed fp16_init_scale fp16_scale_window amp_batch_retries amp_init_scale
@@ -42,7 +43,7 @@ _BY_TYPE: dict[type, str] = {
         keep_interval_updates_pattern keep_last_epochs keep_best_checkpoints patience
         checkpoint_shard_count distributed_world_size distributed_num_procs distributed_rank
         distributed_port device_id bucket_cap_mb heartbeat_timeout nprocs_per_node
-        localsgd_frequency ema_start_update ema_update_freq
+        localsgd_frequency ema_start_update ema_update_freq model_parallel_size
     """,
     float: """
         fp16_scale_tolerance min_loss_scale threshold_loss_scale stop_time_hours clip_norm
@@ -55,7 +56,8 @@ _BY_TYPE: dict[type, str] = {
         save_dir restore_file continue_once finetune_from_model optimizer_overrides
         best_checkpoint_metric checkpoint_suffix ddp_backend ddp_comm_hook zero_sharding
         distributed_backend distributed_init_method slowmo_base_algorithm ema_seed_model
-        path post_process model_overrides results_path
+        path post_process model_overrides results_path bpe tokenizer scoring plasma_path
+        quantization_config_path
     """,
     list: """
         lr update_freq

@@ -14,8 +14,8 @@ class FairseqMMDataset(FairseqDataset):
     """An `MMDataset` for fairseq's trainer.
 
     Item i in epoch e is drawn under Python, numpy and torch seeds made of (seed, e, i): the worker
-    that draws it, and what was drawn before, do not matter.  Outside training the epoch is left
-    out, so that every validation sees the same clips and its losses can be compared.
+    that draws it, and what was drawn before, do not matter.  fairseq gives validation epoch 1
+    throughout, so every validation sees the same clips and its losses can be compared.
 
     Args:
         mmdataset: the data set.
@@ -27,7 +27,7 @@ class FairseqMMDataset(FairseqDataset):
         self.mmdataset = mmdataset
         self.seed = seed
         self.epoch = 1
-        self.split = mmdataset.split
+        self.split = getattr(mmdataset, "split", "train")
 
     def set_epoch(self, epoch: int) -> None:
         """Called by fairseq before an epoch's iterator is made."""
@@ -39,8 +39,7 @@ class FairseqMMDataset(FairseqDataset):
         return self.split != "train"
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        epoch = self.epoch if self.split == "train" else 0
-        with seeded(self.seed, epoch, int(index)):
+        with seeded(self.seed, self.epoch, int(index)):
             return self.mmdataset[int(index)]
 
     def __len__(self) -> int:

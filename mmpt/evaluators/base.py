@@ -1,5 +1,6 @@
 """What every predictor and every metric has in common."""
 
+import itertools
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -41,7 +42,7 @@ class Predictor:
             What the metric of the same task takes by keyword, `outputs` always among them.
         """
         model.eval()
-        device = next(model.parameters()).device
+        device = device_of(model)
         with torch.inference_mode():
             batches = tqdm(dataloader, desc="predict", unit="batch")
             predictions = self.predict(model, (to_device(batch, device) for batch in batches))
@@ -86,6 +87,13 @@ class Metric:
         """Writes the numbers as JSON."""
         with atomic_write(path) as handle:
             handle.write((json.dumps(dict(metrics), indent=2) + "\n").encode())
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where a model is; the CPU for one without any tensor of its own."""
+    for tensor in itertools.chain(model.parameters(), model.buffers()):
+        return tensor.device
+    return torch.device("cpu")
 
 
 def to_device(batch: dict[str, Any], device: torch.device) -> dict[str, Any]:

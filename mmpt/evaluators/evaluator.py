@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from torch import nn
 
 from mmpt.config.access import lookup, setting
+from mmpt.errors import ConfigError
 from mmpt.evaluators.metric import METRICS
 from mmpt.evaluators.predictor import PREDICTORS
 
@@ -17,12 +18,13 @@ class Evaluator:
         eval_dataloader: the loader for calls of `evaluate` without one.
 
     Raises:
-        ConfigError: a part is not named, or unknown.
+        ConfigError: the predictor is not named, or a part is unknown.
     """
 
     def __init__(self, config, eval_dataloader: Iterable | None = None):
         self.predictor = lookup(PREDICTORS, setting(config, "predictor"), "predictor")(config)
-        self.metric = lookup(METRICS, setting(config, "metric"), "metric")(config)
+        name = setting(config, "metric")
+        self.metric = None if name is None else lookup(METRICS, name, "metric")(config)
         self.eval_dataloader = eval_dataloader
 
     def evaluate(
@@ -31,7 +33,13 @@ class Evaluator:
         dataloader: Iterable | None = None,
         output_file: str | None = "merged",
     ) -> dict[str, float]:
-        """Predicts and measures; `output_file` as in `Predictor.predict_loop`."""
+        """Predicts and measures; `output_file` as in `Predictor.predict_loop`.
+
+        Raises:
+            ConfigError: the job names no metric: it can only predict.
+        """
+        if self.metric is None:
+            raise ConfigError(f"metric is not set; known names: {', '.join(sorted(METRICS))}")
         loader = self.eval_dataloader if dataloader is None else dataloader
         outputs = self.predictor.predict_loop(model, loader, output_file)
         return self.metric.compute_metrics(**outputs)

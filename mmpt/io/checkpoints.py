@@ -97,7 +97,7 @@ def model_state(checkpoint: dict[str, Any], source: str) -> dict[str, Tensor]:
     if not state:
         raise CheckpointError(f"checkpoint {source} holds no model weights")
     if constants:
-        logger.info("%s: %d constants dropped: %s", source, len(constants), _some(constants))
+        logger.info("%s: %d constants dropped: %s", source, len(constants), ", ".join(constants))
     return state
 
 
@@ -133,10 +133,9 @@ def load_state(model: nn.Module, state: dict[str, Tensor], source: str) -> LoadR
                 "dataset.bert_name and dataset.vfeat_dim"
             )
     model.load_state_dict(fitting, strict=False)
-    if unexpected:
-        logger.warning("%s: %d unexpected dropped: %s", source, len(unexpected), _some(unexpected))
-    if missing:
-        logger.warning("%s: %d missing, kept as built: %s", source, len(missing), _some(missing))
+    for names, fate in ((unexpected, "unexpected, dropped"), (missing, "missing, kept as built")):
+        if names:
+            logger.warning("%s: %d names %s: %s", source, len(names), fate, ", ".join(names))
     return LoadReport(unexpected, missing)
 
 

@@ -1,7 +1,11 @@
 """fairseq's view of a loss: `--criterion mmloss`."""
 
+import logging
+
 from fairseq.criterions import FairseqCriterion, register_criterion
 from fairseq.logging import metrics
+
+logger = logging.getLogger(__name__)
 
 ROUND = 4
 COUNTS = {"nsentences", "ntokens", "sample_size"}
@@ -23,6 +27,13 @@ class MMCriterion(FairseqCriterion):
         half = getattr(task.args, "fp16", False) or getattr(task.args, "amp", False)
         if self.mmloss is not None and half:
             self.mmloss.allow_non_finite = True
+
+    def load_state_dict(self, state_dict, strict: bool = True):
+        """Restores a learned temperature; a checkpoint that has none leaves it as it is."""
+        if not state_dict:
+            logger.warning("the checkpoint holds no state of the loss: it starts as built")
+            return None
+        return super().load_state_dict(state_dict, strict)
 
     def forward(self, model, sample, reduce: bool = True):
         """One batch -> (loss, sample size 1, what is logged)."""

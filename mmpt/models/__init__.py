@@ -4,10 +4,18 @@ from torch import nn
 
 from mmpt.config.access import lookup, setting
 from mmpt.models.mmfusion import MMFusion, MMFusionSeparate
+from mmpt.models.transformermodel import MMBertForEncoder, MMBertModel
 
 MODELS = {"MMFusionSeparate": MMFusionSeparate}
 
-__all__ = ["MODELS", "MMFusion", "MMFusionSeparate", "build_model"]
+__all__ = [
+    "MODELS",
+    "MMBertForEncoder",
+    "MMBertModel",
+    "MMFusion",
+    "MMFusionSeparate",
+    "build_model",
+]
 
 
 def build_model(config) -> nn.Module:

@@ -7,6 +7,7 @@ from fairseq.models import (
 )
 
 from mmpt.io.checkpoints import load_state, model_state
+from mmpt.io.fairseqmm_checkpoints import last_read
 
 
 @register_model("mmmodel")
@@ -29,7 +30,7 @@ class FairseqMMModel(BaseFairseqModel):
 
         So a VideoCLIP checkpoint starts a fine-tuning model that has a classifier on top.
         """
-        source = "checkpoint"
+        source = last_read()
         return load_state(self.mmmodel, model_state({"model": state_dict}, source), source)
 
 

@@ -1,1 +1,5 @@
 """Parts that models are made of."""
+
+from mmpt.modules.mm import MMBertEmbeddings, VideoTokenMLP
+
+__all__ = ["MMBertEmbeddings", "VideoTokenMLP"]

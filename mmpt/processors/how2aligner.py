@@ -83,7 +83,7 @@ class FixedLenAligner(Aligner):
             video_end (seconds) and text_start, text_end (captions), int64 [clips]; video_id.
 
         Raises:
-            DataError: the video has no second or no caption.
+            DataError: the video has no second or no caption, or features that are not finite.
         """
         item = self._allocate((self.clips,), video_feature.shape[1])
         self._write_clips(item, video_id, video_feature, text_feature)
@@ -128,6 +128,12 @@ class FixedLenAligner(Aligner):
             )
             for key in SPAN_KEYS:
                 rows[key][row] = getattr(span, key)
+        # shards of older tools were never checked; one sum is cheap, and NaN and inf stay in it
+        if not np.isfinite(rows["vfeats"].sum()):
+            raise DataError(
+                f"video {plain_id(video_id)}: NaN or inf in its features; extract them again and "
+                "write its shard anew"
+            )
 
 
 class VariedLenAligner(FixedLenAligner):

@@ -97,7 +97,11 @@ class ShardedHow2MetaProcessor(How2MetaProcessor):
         _report(len(self.data) - len(known), listed, f"in no {disk_split} shard of {folder}")
         shards = sorted({self.video_id_to_shard[video_id][0] for video_id in known})
         sizes = {shard: len(meta[shard]) for shard in shards}
-        empty = _empty_entries(os.path.join(folder, f"{disk_split}_"), "", sizes, "vfeat_dir")
+        features = os.path.join(folder, f"{disk_split}_")
+        width = setting(config, "vfeat_dim", DEFAULT_WIDTH)
+        for shard in shards:
+            _check_width(open_shard(f"{features}{shard}"), width, f"{features}{shard}")
+        empty = _empty_entries(features, "", sizes, "vfeat_dir")
         text_prefix = setting(config, "tfeat_dir")
         if text_prefix is not None:
             for suffix in (".startends", ".caps_ids"):
@@ -127,18 +131,12 @@ class ShardedVideoProcessor:
     def __call__(self, meta: ShardedId) -> np.ndarray:
         """[seconds, width] as stored, a read-only view of the mapped shard.
 
-        Values were checked when the shard was written; here only the form is.
-
         Raises:
             DataError: the shard is missing, damaged, too short, or of another width.
         """
         _, _, shard, position = meta
         opened = open_shard(f"{self.prefix}{shard}")
-        if opened.data.ndim != 2 or opened.data.shape[1] != self.width:
-            raise DataError(
-                f"shard {self.prefix}{shard}: rows of shape {opened.data.shape[1:]}; "
-                f"dataset.vfeat_dim is {self.width}"
-            )
+        _check_width(opened, self.width, f"{self.prefix}{shard}")
         return _entry(opened, position, f"{self.prefix}{shard}")
 
 
@@ -201,6 +199,13 @@ def _empty_entries(
             )
         empty.update((shard, int(position)) for position in np.flatnonzero(lengths == 0))
     return empty
+
+
+def _check_width(shard: ShardedTensor, width: int, name: str) -> None:
+    if shard.data.ndim != 2 or shard.data.shape[1] != width:
+        raise DataError(
+            f"shard {name}: rows of shape {shard.data.shape[1:]}; dataset.vfeat_dim is {width}"
+        )
 
 
 def _entry(shard: ShardedTensor, position: int, name: str) -> np.ndarray:

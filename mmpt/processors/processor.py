@@ -215,8 +215,8 @@ def check_features(features: np.ndarray, width: int, name: str) -> None:
         raise DataError(
             f"{name}: shape {features.shape}; expected [seconds, {width}] (dataset.vfeat_dim)"
         )
-    if features.dtype not in (np.float16, np.float32):
-        raise DataError(f"{name}: dtype {features.dtype}; allowed: float16, float32")
+    if features.dtype.kind != "f":
+        raise DataError(f"{name}: dtype {features.dtype}; allowed: float16, float32, float64")
     if len(features) == 0:
         raise DataError(f"{name}: the video has no second; extract its features again")
     finite = np.isfinite(features).all(axis=1)

@@ -53,6 +53,17 @@ class CaptionTokens(Sequence):
         index %= len(self)
         return self.ids[self.offsets[index] : self.offsets[index + 1]].tolist()
 
+    def __eq__(self, other: object) -> bool:
+        """Equal to any sequence of the same lists of ids."""
+        if not isinstance(other, Sequence):
+            return NotImplemented
+        return len(self) == len(other) and all(a == b for a, b in zip(self, other, strict=True))
+
+    __hash__ = None
+
+    def __repr__(self) -> str:
+        return f"CaptionTokens({list(self)})"
+
     def join(self, chosen: Sequence[int]) -> np.ndarray:
         """The ids of the chosen captions one after the other, [tokens]; ascending indices."""
         first, last = chosen[0], chosen[-1]

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import math
 import os
 
 from fairseq.tasks import LegacyFairseqTask, register_task
@@ -12,8 +13,8 @@ from mmpt.config import load_config, prepare_run
 from mmpt.config.access import setting
 from mmpt.datasets.fairseqmmdataset import FairseqMMDataset
 from mmpt.errors import CheckpointError, ConfigError
+from mmpt.io.fairseqmm_checkpoints import LAST_CHECKPOINT, make_loading_safe
 from mmpt.processors.paths import SPLIT_KEYS
-from mmpt.tasks.fairseqmm_checkpoints import LAST_CHECKPOINT, make_loading_safe
 from mmpt.tasks.task import DATA, Task
 from mmpt.utils.distributed import is_master
 
@@ -39,8 +40,9 @@ class FairseqMMTask(LegacyFairseqTask):
         config = load_config(args)
         refuse_missing_restore_file(args, setting(config, "restore_optional", False))
         self.mmtask = Task.config_task(config)
-        self.mmtask.build_dataset()
+        self.mmtask.refuse_retrieval(last_epoch(args))
         self.mmtask.build_loss()
+        self.mmtask.build_dataset()
         if is_master() and getattr(args, "save_dir", None):
             prepare_run(with_arguments(config, args))
 
@@ -102,6 +104,16 @@ def refuse_missing_restore_file(args: argparse.Namespace, optional: bool) -> Non
             "restore_optional: true in the job file to start without it"
         )
     logger.warning("--restore-file %s does not exist: starting without it", restore_file)
+
+
+def last_epoch(args: argparse.Namespace) -> float:
+    """The last epoch that a run can reach: 0 where an evaluation gives no limits at all."""
+    if not hasattr(args, "max_epoch"):
+        return 0
+    if args.max_epoch:
+        return args.max_epoch
+    # a limit in updates may come at any epoch: what is sure then is the first
+    return 1 if getattr(args, "max_update", 0) else math.inf
 
 
 def with_arguments(config, args: argparse.Namespace):

@@ -13,16 +13,16 @@ logger = logging.getLogger(__name__)
 
 
 class VideoRetriTask(Task):
-    """One item of the data set is a batch: `num_video_per_batch` videos x `clip_per_video` clips.
+    """One item of the data is a batch: `num_video_per_batch` videos x `clip_per_video` clips."""
 
-    Raises:
-        ConfigError: the job asks for retrieved batches.
-    """
+    def refuse_retrieval(self, last_epoch: float) -> None:
+        """Retrieved batches (hard negatives) begin at `retri_epoch`; null is never.
 
-    def __init__(self, config):
-        super().__init__(config)
-        first = setting(config, "retri_epoch")
-        if first is not None:
+        Raises:
+            ConfigError: a run up to `last_epoch` comes that far, which this version cannot serve.
+        """
+        first = setting(self.config, "retri_epoch")
+        if first is not None and last_epoch >= first:
             raise ConfigError(
                 f"retri_epoch: {first} asks for retrieved batches (hard negatives), which this "
                 "version cannot make yet; set retri_epoch: null for random groups of videos"
@@ -30,6 +30,7 @@ class VideoRetriTask(Task):
 
     def begin_epoch(self, epoch: int, seed: int) -> None:
         """Regroups the training videos; the same (seed, epoch) gives every rank the same groups."""
+        self.refuse_retrieval(epoch)
         meta = self.train_data.meta_processor
         meta.random_candidates(seed, epoch)
         logger.info("epoch %d: %d random groups of videos", epoch, len(meta))

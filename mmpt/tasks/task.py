@@ -57,7 +57,7 @@ class Task:
             ConfigError: no path is set, or a processor is unknown.
             DataError: a file or folder is missing or broken.
         """
-        dataset = self.config.dataset
+        dataset = self._dataset_section()
         if setting(dataset, "split") == "test":
             splits = ["test"]
         else:
@@ -69,12 +69,21 @@ class Task:
             setattr(self, DATA[split], data)
             logger.info("%s: %d items", split, len(data))
 
+    def refuse_retrieval(self, last_epoch: float) -> None:
+        """Called before a training of so many epochs; a task that regroups videos may object."""
+
     def begin_epoch(self, epoch: int, seed: int) -> None:
         """Called before the loader of a training epoch is made; the data set may change here."""
 
     def build_split(self, split: str) -> MMDataset:
         """The data set of one split (`train`, `valid`, `test`), its processors from `dataset`."""
-        return MMDataset.from_config(OmegaConf.merge(self.config.dataset, {"split": split}))
+        return MMDataset.from_config(OmegaConf.merge(self._dataset_section(), {"split": split}))
+
+    def _dataset_section(self) -> DictConfig:
+        section = setting(self.config, "dataset")
+        if section is None:
+            raise ConfigError("the job file has no section dataset")
+        return OmegaConf.create(section)
 
     def build_model(self, checkpoint: str | None = None) -> nn.Module:
         """Builds the model; with `checkpoint`, loads that file into it."""

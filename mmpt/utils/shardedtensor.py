@@ -35,6 +35,7 @@ class ShardedTensor:
     """
 
     def __init__(self, data: np.ndarray, starts: np.ndarray):
+        starts = np.asarray(starts)
         _check_starts(starts, len(data), "shard")
         self.data = data
         self.starts = starts

@@ -72,10 +72,10 @@ def test_generate_writes_and_runs_nothing(folder):
     assert how2 == {
         "task_type": "local_single",
         "num_cands": 7,
-        # `runs/task` moves as a path: not inside another one, not as the beginning of a name
+        # whatever starts with `runs/task` moves, as published; not inside another path
         "dataset": {"max_len": 64, "train_path": "data/runs/task"},
         "fairseq": {
-            "checkpoint": {"save_dir": "runs/mine/", "restore_file": "runs/taskmaster/x.pt"}
+            "checkpoint": {"save_dir": "runs/mine/", "restore_file": "runs/minemaster/x.pt"}
         },
         "eval": {"save_path": "runs/mine"},
         "restore_optional": True,

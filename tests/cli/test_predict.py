@@ -131,7 +131,9 @@ def test_options(workspace):
 
 
 def test_vis_job_only_predicts(workspace):
-    shutil.copy("test_vtt.yaml", "vis_vtt.yaml")
+    config = OmegaConf.load("test_vtt.yaml")
+    del config["metric"]
+    OmegaConf.save(config, "vis_vtt.yaml")
     content = predict.evaluate_job(workspace / "vis_vtt.yaml")
     assert content["results"][0]["metrics"] == {}
     assert (workspace / "runs/retri/scores_vis_vtt_named.npy").is_file()

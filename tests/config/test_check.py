@@ -78,11 +78,8 @@ MISTAKES = [
     ("loss: {fusion_weight: .inf}", ["loss.fusion_weight", "got inf"]),
     ("loss: {sinkhorn_iterations: 0}", ["loss.sinkhorn_iterations must be at least 1, got 0"]),
     ("loss: {implementation: cuda}", ["loss.implementation must be one of auto, reference"]),
-    (
-        "loss: {sequence_contrast: {prompt_ratio: 0}}",
-        ["prompt_ratio must be above 0 and at most 1, got 0"],
-    ),
     ("loss: {sequence_contrast: {prompt_ratio: 1.1}}", ["prompt_ratio", "got 1.1"]),
+    ("loss: {sequence_contrast: {prompt_ratio: -0.1}}", ["prompt_ratio", "got -0.1"]),
     ("task_type: local_smal", ["task_type must be one of", "did you mean local_small?"]),
     ("task_type: sweep", ["task_type must be one of local_single", "got 'sweep'"]),
     # values that cannot go together

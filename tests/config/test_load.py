@@ -144,7 +144,7 @@ def test_prepare_run_makes_the_folder_and_writes_the_config(job, tmp_path):
     config = load_config(config_file=job(TRAINING))
     prepared = prepare_run(config)
     assert prepared.fairseq.common.tensorboard_logdir == "runs/x/run_0"
-    assert config.fairseq.common.tensorboard_logdir == "run"
+    assert config.fairseq.common.tensorboard_logdir == "runs/x/run_0"
     assert listing(tmp_path / "runs") == ["x", "x/config.yaml"]
     assert load_config(config_file="runs/x/config.yaml") == prepared
     assert prepare_run(config) == prepared

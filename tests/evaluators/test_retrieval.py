@@ -57,16 +57,12 @@ def test_save_and_print(tmp_path, capsys):
 
 
 class Planted(nn.Module):
-    """Pools the features that it is given, in the model's form."""
-
-    def __init__(self):
-        super().__init__()
-        self.scale = nn.Parameter(torch.ones(()))
+    """Pools the features that it is given, in the model's form; it has no parameters."""
 
     def forward(self, caps, vfeats, **ignored):
         assert not self.training and not torch.is_grad_enabled()
         text = nn.functional.one_hot(caps[:, 2], 8).float()
-        return {"pooled_video": self.scale * vfeats[:, 0], "pooled_text": text}
+        return {"pooled_video": vfeats[:, 0], "pooled_text": text}
 
 
 def test_predictor(tinybert, tmp_path):
@@ -97,3 +93,11 @@ def test_unknown_names(tinybert):
     config = {"dataset": {"bert_name": str(tinybert)}, "predictor": "RetrievalPredicter"}
     with pytest.raises(ConfigError, match="did you mean RetrievalPredictor"):
         Evaluator(config)
+
+
+def test_a_job_without_a_metric_only_predicts(tinybert):
+    config = {"dataset": {"bert_name": str(tinybert)}, "predictor": "RetrievalPredictor"}
+    evaluator = Evaluator(config)
+    assert evaluator.metric is None
+    with pytest.raises(ConfigError, match="metric is not set; known names: RetrievalMetric"):
+        evaluator.evaluate(Planted(), [])

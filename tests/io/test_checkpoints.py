@@ -55,8 +55,8 @@ def test_names_that_do_not_fit_are_said(model, old_file, caplog):
     assert report.unexpected == ["video_encoder.classifier.weight"]
     assert report.missing == ["text_encoder.pooler.dense.bias"]
     assert torch.equal(model.state_dict()["text_encoder.pooler.dense.bias"], before)
-    assert "some.pt: 1 unexpected dropped: video_encoder.classifier.weight" in caplog.text
-    assert "some.pt: 1 missing, kept as built: text_encoder.pooler.dense.bias" in caplog.text
+    assert "some.pt: 1 names unexpected, dropped: video_encoder.classifier.weight" in caplog.text
+    assert "some.pt: 1 names missing, kept as built: text_encoder.pooler.dense.bias" in caplog.text
 
 
 def test_another_model(model):

@@ -103,7 +103,7 @@ def test_text_shard_equals_the_stored_example(how2_config, golden_dir):
     text = ShardedTextProcessor(how2_config())(("any", -1, 0, 1))
     assert text["start"] == expected["start"]
     assert text["end"] == expected["end"]
-    assert [text["cap"][i] for i in range(len(text["cap"]))] == expected["cap"]
+    assert text["cap"] == expected["cap"] and text["cap"] != expected["cap"][1:]
 
 
 @pytest.mark.parametrize(

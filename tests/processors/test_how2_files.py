@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from mmpt.config.access import lookup
+from mmpt.datasets.mmdataset import MMDataset
 from mmpt.errors import ConfigError, DataError
 from mmpt.io.pickles import load_pickle, save_pickle
 from mmpt.processors import (
@@ -275,3 +276,22 @@ def test_sidecars_of_rewritten_shards_are_read(own_corpus):
     ShardedTensor.load(folder / "train_0").save(folder / "train_0")
     assert json.loads((folder / "train_0.json").read_text())["width"] == 512
     assert len(ShardedHow2MetaProcessor(config)) == 16
+
+
+def test_nan_in_a_shard_names_the_video(own_corpus):
+    folder, config = own_corpus
+    shard = ShardedTensor.load(folder / "train_0")
+    data = shard.data.copy()
+    data[shard.starts[3] : shard.starts[4]] = np.nan
+    ShardedTensor(data, shard.starts).save(folder / "train_0")
+    dataset = MMDataset.from_config(config)
+    video_id = dataset.meta_processor.data[3]
+    with pytest.raises(DataError, match=rf"{video_id}.*NaN or inf"):
+        [dataset[i] for i in range(len(dataset))]
+
+
+def test_shards_of_another_width_are_refused_at_once(own_corpus):
+    _, config = own_corpus
+    config.vfeat_dim = 96
+    with pytest.raises(DataError, match=r"rows of shape \(512,\); dataset.vfeat_dim is 96"):
+        ShardedHow2MetaProcessor(config)

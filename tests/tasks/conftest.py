@@ -20,8 +20,8 @@ class Workspace:
         self.base = base
 
     def job(self, name: str = "train.yaml", **changes) -> str:
-        """Writes a job file: the golden one with changes merged in, random groups of videos."""
-        config = OmegaConf.merge(self.base, {"retri_epoch": None}, changes)
+        """Writes a job file: the golden one (random groups up to epoch 100), changes merged in."""
+        config = OmegaConf.merge(self.base, changes)
         OmegaConf.save(config, self.folder / name)
         return name
 
@@ -38,6 +38,7 @@ class Workspace:
             "total-num-update": 1000000,
             "warmup-updates": 1,
             "ddp-backend": "no_c10d",
+            "max-epoch": 3,
             "max-update": 12,
             "save-dir": save_dir,
             "log-interval": 1,

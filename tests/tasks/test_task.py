@@ -107,3 +107,43 @@ def test_split_that_is_not_set(workspace):
     task = FairseqMMTask(Namespace(taskconfig=job, save_dir="runs/t", seed=3))
     with pytest.raises(ConfigError, match=r"dataset.val_path is not set"):
         task.load_dataset("valid")
+
+
+def test_every_validation_sees_the_same_clips(task):
+    """As fairseq's trainer asks for it: epoch 1, and the data set's epoch left alone."""
+    task.load_dataset("valid")
+    passes = []
+    for _ in range(2):
+        iterator = task.get_batch_iterator(
+            task.dataset("valid"), max_sentences=1, seed=3, num_workers=0, epoch=1
+        )
+        epoch = iterator.next_epoch_itr(shuffle=False, set_dataset_epoch=False)
+        passes.append([batch["video_start"].tolist() for batch in epoch])
+    assert passes[0] == passes[1]
+
+
+@pytest.mark.parametrize(
+    ("limits", "refused"),
+    [
+        ({"max_epoch": 5, "max_update": 0}, False),
+        ({"max_epoch": 6, "max_update": 0}, True),
+        ({"max_epoch": 0, "max_update": 0}, True),
+        ({"max_epoch": 0, "max_update": 10}, False),
+    ],
+)
+def test_retrieval_is_refused_where_a_run_comes_that_far(workspace, limits, refused):
+    job = workspace.job(retri_epoch=6)
+    args = Namespace(taskconfig=job, save_dir="runs/t", seed=3, **limits)
+    if refused:
+        with pytest.raises(ConfigError, match="retri_epoch: 6 asks for retrieved batches"):
+            FairseqMMTask(args)
+        return
+    task = FairseqMMTask(args).mmtask
+    task.begin_epoch(5, seed=3)
+    with pytest.raises(ConfigError, match="retri_epoch: 6"):
+        task.begin_epoch(6, seed=3)
+
+
+def test_a_job_without_data():
+    with pytest.raises(ConfigError, match="no section dataset"):
+        Task({"model": {}}).build_dataset()

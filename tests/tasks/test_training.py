@@ -4,6 +4,7 @@ import logging
 import subprocess
 import sys
 from argparse import Namespace
+from pathlib import Path
 
 import pytest
 import torch
@@ -70,6 +71,22 @@ def test_learned_temperature_is_trained_saved_and_restored(workspace):
     assert 0 < abs(second.item() - value.item()) < 0.1
 
 
+def test_learned_temperature_starts_from_a_checkpoint_without_one(workspace, caplog):
+    job = workspace.job()
+    train.main(workspace.arguments(job, "runs/first", num_workers=0, max_update=1))
+    job = workspace.job("tau.yaml", loss={"sequence_contrast": {"learn_temperature": True}})
+    restored = workspace.arguments(
+        job,
+        "runs/second",
+        num_workers=0,
+        max_update=1,
+        restore_file="runs/first/checkpoint_last.pt",
+    )
+    resets = ["--reset-optimizer", "--reset-dataloader", "--reset-meters"]
+    assert train.main([*restored, *resets]) == 0
+    assert "holds no state of the loss" in caplog.text
+
+
 def test_started_by_the_launcher(workspace):
     job = workspace.job(
         fairseq={
@@ -118,8 +135,8 @@ def test_checkpoint_that_cannot_be_restored(workspace, golden_dir, damage, capsy
     assert run_command(train.main, arguments) == 1
     said = capsys.readouterr().err.splitlines()
     assert said[-1].startswith("error: checkpoint ")
-    wanted = "restore.pt cannot be read" if damage == "truncated" else "of another model"
-    assert wanted in said[-1]
+    wanted = "cannot be read" if damage == "truncated" else "is of another model"
+    assert f"checkpoint restore.pt {wanted}" in said[-1]
 
 
 def test_error_of_a_loader_worker_is_one_line(workspace, capsys):
@@ -170,3 +187,10 @@ def test_torchrun_environment(monkeypatch):
 def test_half_precision_is_dropped_on_the_cpu(capsys):
     assert train.without_gpu(["a.yaml", "--fp16"]) == ["a.yaml", "--cpu"]
     assert "training on the CPU without --fp16" in capsys.readouterr().err
+
+
+def test_a_link_to_the_plugin_is_the_plugin(tmp_path):
+    (tmp_path / "mmpt").symlink_to(Path(train.__file__).resolve().parents[1] / "mmpt")
+    given = ["a.yaml", "--user-dir", str(tmp_path / "mmpt")]
+    assert train.with_own_plugin(given)[2] == str((tmp_path / "mmpt").resolve())
+    assert train.with_own_plugin(["a.yaml", "--user-dir", "gone"])[2] == "gone"

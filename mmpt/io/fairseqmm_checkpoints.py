@@ -9,6 +9,13 @@ from mmpt.io.checkpoints import reading_checkpoint
 
 LAST_CHECKPOINT = "checkpoint_last.pt"
 
+_last_read = "checkpoint"
+
+
+def last_read() -> str:
+    """The file that fairseq read last: it hands a model the tensors without their file's name."""
+    return _last_read
+
 
 def make_loading_safe() -> None:
     """Makes `fairseq.checkpoint_utils.load_checkpoint_to_cpu` refuse unsafe files by name.
@@ -23,6 +30,8 @@ def make_loading_safe() -> None:
 
     @functools.wraps(original)
     def load_checkpoint_to_cpu(path, *args, **kwargs):
+        global _last_read
+        _last_read = str(path)
         with reading_checkpoint(path):
             return original(path, *args, **kwargs)
 
