@@ -140,7 +140,9 @@ def real_command(job: Job) -> list[str]:
         reason = "as the job file says" if wants_cpu else "no GPU on this machine"
         without = f", without {' and '.join(dropped)}" if dropped else ""
         logger.info("%s: training on the CPU (%s)%s", job.file, reason, without)
-    prepared = prepare_run(job.config, job.file)
+    # a run that is there already keeps its config.yaml until the training has found its data
+    started = Path(settings.get("save_dir", ""), LAST_CHECKPOINT).is_file()
+    prepared = (with_run_folder if started else prepare_run)(job.config, job.file)
     if "tensorboard_logdir" in settings:
         settings["tensorboard_logdir"] = prepared.fairseq.common.tensorboard_logdir
     return command_of(job.file, chosen, settings)

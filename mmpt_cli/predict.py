@@ -90,6 +90,8 @@ def find_checkpoints(config: DictConfig, only_named: bool = False) -> list[Path]
     found = [file for place in folders for file in sorted(place.glob("checkpoint*.pt"))]
     if named and Path(named).is_file():
         found.append(Path(named))
+    elif named and found:
+        logger.warning("fairseq.common_eval.path: no file %s; evaluating without it", named)
     unique: list[Path] = []
     for file in found:
         if not any(file.samefile(other) for other in unique):
@@ -177,6 +179,10 @@ def pick_device(asked: str | None) -> str:
 
     if asked is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.device(asked)
+    except RuntimeError as error:
+        raise LaunchError(f"--device {asked!r} is unknown; use cuda, cuda:N or cpu") from error
     if asked.startswith("cuda") and not torch.cuda.is_available():
         raise LaunchError(f"--device {asked}: this machine has no CUDA device; use --device cpu")
     return asked

@@ -34,6 +34,11 @@ def main(argv: list[str]) -> int:
         raise LaunchError(
             "training needs fairseq: bash run.sh setup, or pip install --no-deps ve-fairseq==0.12.3"
         )
+    if not {"--task", "-h", "--help"} & set(argv):
+        raise LaunchError(
+            "train.py takes fairseq-train's arguments, --task mmtask among them; python "
+            "locallaunch.py JOB.yaml runs a job, with --dryrun it prints the whole command"
+        )
     arguments = with_torchrun([a for a in argv if not re.match(r"--local[-_]rank=", a)])
     arguments = with_own_plugin(without_gpu(arguments))
     sys.argv = ["train.py", *arguments]  # fairseq reads --user-dir from there
@@ -74,10 +79,13 @@ def train(config, **kwargs) -> None:
     register()
     # fairseq asks for pinned memory on CPUs too, and uses an older name of autocast
     warnings.filterwarnings("ignore", message=r".*(pin_memory|torch\.cuda\.amp\.autocast).*")
-    from fairseq_cli.train import main as fairseq_main
+    import fairseq_cli.train
 
+    if fairseq_cli.train.train is not train_epoch:
+        train_epoch.by_fairseq = fairseq_cli.train.train
+        fairseq_cli.train.train = train_epoch
     try:
-        fairseq_main(config, **kwargs)
+        fairseq_cli.train.main(config, **kwargs)
     except USER_ERRORS:
         raise
     except Exception as error:
@@ -85,6 +93,16 @@ def train(config, **kwargs) -> None:
         if isinstance(cause, USER_ERRORS):
             raise cause from None
         raise
+
+
+def train_epoch(config, trainer, task, epoch_itr):
+    """fairseq's epoch, unless the run is complete: fairseq looks at `max_update` only after an
+    update, so that starting a finished run again would train on, and overwrite its checkpoints."""
+    limit = config.optimization.max_update
+    if limit and trainer.get_num_updates() >= limit:
+        logger.info("already complete: %d updates of %d", trainer.get_num_updates(), limit)
+        return [None], True
+    return train_epoch.by_fairseq(config, trainer, task, epoch_itr)
 
 
 def with_torchrun(argv: list[str]) -> list[str]:
@@ -154,12 +172,14 @@ def continue_own_run(args) -> None:
     again, and lose what this run has done.
     """
     own = os.path.join(args.save_dir, LAST_CHECKPOINT)
-    if args.restore_file == LAST_CHECKPOINT or not os.path.isfile(own):
+    resets = [name for name in RESETS if getattr(args, name, False)]
+    if not os.path.isfile(own) or (args.restore_file == LAST_CHECKPOINT and not resets):
         return
+    elsewhere = "" if args.restore_file == LAST_CHECKPOINT else f", not from {args.restore_file}"
     logger.info(
-        "%s exists: continuing from it, not from %s (delete the folder to start anew)",
+        "%s exists: continuing from it with its whole state%s (delete the folder to start anew)",
         own,
-        args.restore_file,
+        elsewhere,
     )
     args.restore_file = LAST_CHECKPOINT
     for name in RESETS:

@@ -230,7 +230,8 @@ def _length_problems(content: Mapping[str, Any]) -> Iterator[str]:
 
 def _batch_problems(content: Mapping[str, Any]) -> Iterator[str]:
     videos, candidates = _both(content, "dataset.num_video_per_batch", "num_cands")
-    if videos is not None and candidates < videos:
+    retrieves = content.get("retri_epoch", 0) is not None  # null: candidates are never asked for
+    if videos is not None and candidates < videos and retrieves:
         yield (
             f"num_cands must be at least dataset.num_video_per_batch = {videos}, got {candidates}"
         )

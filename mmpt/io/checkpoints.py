@@ -41,12 +41,15 @@ def reading_checkpoint(path: str | Path):
     torch.serialization.add_safe_globals(SAFE_GLOBALS)
     try:
         yield
+    except CheckpointError:
+        raise
     except pickle.UnpicklingError as error:
         if "GLOBAL" in str(error):
             raise CheckpointError(
                 f"checkpoint {path} needs more than plain tensors and settings, which is not "
                 "loaded from a file; where you trust it, convert it once: "
-                "torch.save({'model': torch.load(FILE, weights_only=False)['model']}, NEW_FILE)"
+                "torch.save({'model': torch.load(FILE, weights_only=False)['model']}, NEW_FILE), "
+                "which can then be evaluated"
             ) from error
         raise _damaged(path) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, zipfile.BadZipFile) as error:

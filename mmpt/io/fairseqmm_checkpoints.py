@@ -5,6 +5,7 @@ import os
 
 from fairseq import checkpoint_utils
 
+from mmpt.errors import CheckpointError
 from mmpt.io.checkpoints import reading_checkpoint
 
 LAST_CHECKPOINT = "checkpoint_last.pt"
@@ -33,7 +34,13 @@ def make_loading_safe() -> None:
         global _last_read
         _last_read = str(path)
         with reading_checkpoint(path):
-            return original(path, *args, **kwargs)
+            try:
+                return original(path, *args, **kwargs)
+            except (KeyError, TypeError, AttributeError) as error:
+                raise CheckpointError(
+                    f"checkpoint {path} is none of fairseq's ({type(error).__name__}: {error}): it "
+                    "can be evaluated where it holds weights, but no training can start from it"
+                ) from error
 
     load_checkpoint_to_cpu.names_the_file = True
     checkpoint_utils.load_checkpoint_to_cpu = load_checkpoint_to_cpu

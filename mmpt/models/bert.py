@@ -4,6 +4,7 @@ import contextlib
 import logging
 from pathlib import Path
 
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, BertConfig, BertModel
 from transformers.utils import logging as transformers_logging
@@ -56,8 +57,11 @@ def load_bert(bert_name: str, config: BertConfig) -> BertModel:
             " or ".join(WEIGHT_FILES),
         )
         return BertModel(config)
-    with _quiet_transformers():
-        return from_pretrained(BertModel.from_pretrained, bert_name, "weights", config=config)
+    try:
+        with _quiet_transformers():
+            return from_pretrained(BertModel.from_pretrained, bert_name, "weights", config=config)
+    except SafetensorError as error:
+        raise DataError(f"dataset.bert_name: {folder}: damaged weights ({error})") from error
 
 
 def copy_bert(source: BertModel, target: nn.Module) -> None:

@@ -70,9 +70,10 @@ class FairseqMMTask(LegacyFairseqTask):
         a multiple of `required_batch_size_multiple`, 8 by default.
         """
         kwargs["required_batch_size_multiple"] = 1
-        if kwargs.get("num_workers", 0) == 0:
-            # fairseq's buffer would draw items in a thread, and seed them under the model's feet
-            kwargs["data_buffer_size"] = 0
+        # fairseq's buffer is a thread on top of the loader's own prefetching: without workers it
+        # would seed its items under the model's feet, and with them it can abort a process that
+        # ends inside an epoch
+        kwargs["data_buffer_size"] = 0
         if dataset is self.datasets.get("train"):
             self.mmtask.begin_epoch(kwargs.get("epoch", 1), kwargs.get("seed", 1))
         return super().get_batch_iterator(dataset, *args, **kwargs)
@@ -117,8 +118,14 @@ def last_epoch(args: argparse.Namespace) -> float:
 
 
 def with_arguments(config, args: argparse.Namespace):
-    """The config with the folders that the command line decided on."""
-    chosen = {"checkpoint": {"save_dir": args.save_dir}}
+    """The config with the folders, numbers and flags that the command line decided on."""
+    chosen = OmegaConf.to_container(setting(config, "fairseq", OmegaConf.create()), resolve=True)
+    for group in chosen.values():
+        for name, value in group.items():
+            given = getattr(args, name, None)
+            if type(given) is type(value) and isinstance(given, bool | int | float):
+                group[name] = given
+    chosen.setdefault("checkpoint", {})["save_dir"] = args.save_dir
     if getattr(args, "tensorboard_logdir", None):
-        chosen["common"] = {"tensorboard_logdir": args.tensorboard_logdir}
+        chosen.setdefault("common", {})["tensorboard_logdir"] = args.tensorboard_logdir
     return OmegaConf.merge(config, {"fairseq": chosen})

@@ -12,6 +12,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+TOKENIZER_FILES = ("tokenizer.json", "vocab.txt")
 LOCAL_WEIGHTS = Path("pretrained_models")
 
 
@@ -65,9 +66,17 @@ def load_tokenizer(bert_name: str, use_fast: bool = True):
     """The tokenizer of a folder or hub name, loaded once per process.
 
     Raises:
-        DataError: `bert_name` cannot be found.
+        DataError: `bert_name` cannot be found, or its folder has no vocabulary.
     """
     from transformers import AutoTokenizer  # seconds to import, not needed to read a config
+
+    folder = Path(resolve_bert(bert_name))
+    # transformers makes up an empty vocabulary where a folder has none
+    if folder.is_dir() and not any((folder / name).is_file() for name in TOKENIZER_FILES):
+        raise DataError(
+            f"dataset.bert_name: {folder} holds no {' or '.join(TOKENIZER_FILES)}: the model's "
+            "vocabulary is missing"
+        )
 
     return from_pretrained(AutoTokenizer.from_pretrained, bert_name, "tokenizer", use_fast=use_fast)
 

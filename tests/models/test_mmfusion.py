@@ -8,6 +8,7 @@ import torch
 from mmpt.errors import ConfigError, DataError
 from mmpt.models import build_model
 from mmpt.models.transformermodel import MMBertForEncoder
+from mmpt.utils.bert import load_tokenizer
 
 OUTPUTS = (
     "pooled_video",
@@ -216,3 +217,14 @@ def test_a_folder_without_weights_starts_at_random(config_of, tinybert, tmp_path
     config.dataset.bert_name = str(tmp_path)
     build_model(config)
     assert "start from random weights" in caplog.text
+
+
+def test_damaged_bert_folders(config_of, tinybert, tmp_path):
+    (tmp_path / "config.json").write_bytes((tinybert / "config.json").read_bytes())
+    (tmp_path / "model.safetensors").write_bytes(b"\x10\x00\x00\x00")
+    config = config_of()
+    config.dataset.bert_name = str(tmp_path)
+    with pytest.raises(DataError, match="damaged weights"):
+        build_model(config)
+    with pytest.raises(DataError, match=r"holds no tokenizer.json or vocab.txt"):
+        load_tokenizer(str(tmp_path))

@@ -194,3 +194,30 @@ def test_a_link_to_the_plugin_is_the_plugin(tmp_path):
     given = ["a.yaml", "--user-dir", str(tmp_path / "mmpt")]
     assert train.with_own_plugin(given)[2] == str((tmp_path / "mmpt").resolve())
     assert train.with_own_plugin(["a.yaml", "--user-dir", "gone"])[2] == "gone"
+
+
+def test_a_finished_run_started_again_changes_nothing(workspace, caplog):
+    caplog.set_level(logging.INFO)
+    job = workspace.job()
+    train.main(workspace.arguments(job, max_update=3))
+    before = {p.name: p.read_bytes() for p in (workspace.folder / "runs/tiny").glob("*.pt")}
+    resets = ["--reset-optimizer", "--reset-dataloader", "--reset-meters"]
+    train.main([*workspace.arguments(job, max_update=3), *resets])
+    assert "already complete: 3 updates of 3" in caplog.text
+    after = {p.name: p.read_bytes() for p in (workspace.folder / "runs/tiny").glob("*.pt")}
+    assert before == after
+
+
+def test_weights_alone_cannot_be_restored(workspace, golden_dir):
+    content = read_checkpoint(golden_dir / "models_data/fairseq_ckpt/checkpoint_last.pt")
+    torch.save({"model": content["model"]}, workspace.folder / "weights.pt")
+    torch.save([1], workspace.folder / "list.pt")
+    for name in ("weights.pt", "list.pt"):
+        arguments = workspace.arguments(workspace.job(), restore_file=name, num_workers=0)
+        with pytest.raises(CheckpointError, match=rf"checkpoint {name} is none of fairseq's"):
+            train.main(arguments)
+
+
+def test_train_py_without_fairseqs_arguments():
+    with pytest.raises(train.LaunchError, match=r"locallaunch\.py"):
+        train.main(["job.yaml"])
