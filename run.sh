@@ -53,7 +53,9 @@ setup() {
     if [ ! -e "$VENV/.mmpt-made" ] && "$VENV/bin/python" -c 'import torch' 2>/dev/null; then
         sed -i '/^torch==/d' "$constraints"  # in an environment of the user's, their torch stays
     elif [ -n "${TORCH_INDEX:-}" ]; then
-        "$VENV/bin/python" -m pip install -q -c "$constraints" --index-url "$TORCH_INDEX" torch
+        # torch alone: what it needs comes, pinned, from the usual index below
+        "$VENV/bin/python" -m pip install -q -c "$constraints" --no-deps \
+            --index-url "$TORCH_INDEX" torch
     fi
     "$VENV/bin/python" -m pip install -q -c "$constraints" -e ".[$extras]"
     "$VENV/bin/python" -m pip install -q --no-deps "$FAIRSEQ"
