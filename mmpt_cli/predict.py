@@ -148,7 +148,7 @@ def evaluate_checkpoint(
     fairseq writes `checkpoint_last.pt` and `checkpoint_best.pt` as copies: equal content is not
     evaluated again.
     """
-    from mmpt.io.checkpoints import sha256_of
+    from mmpt.io.checkpoints import load_model, sha256_of
 
     if not file.is_file():
         raise CheckpointError(f"checkpoint {file} does not exist")
@@ -158,7 +158,9 @@ def evaluate_checkpoint(
             print(f"  the same content as {entry['checkpoint']}")
             return {**entry, "checkpoint": str(file)}
     start = time.perf_counter()
-    model = job.task.build_model(str(file)).to(pick_device(device))
+    model = job.task.build_model()
+    unused = load_model(model, file)
+    model.to(pick_device(device))
     outputs = job.evaluator.predictor.predict_loop(model, job.loader, scores_name)
     metrics = {} if only_predicts else job.evaluator.metric.compute_metrics(**outputs)
     if metrics:
@@ -167,6 +169,8 @@ def evaluate_checkpoint(
         "checkpoint": str(file),
         "sha256": digest,
         "metrics": metrics,
+        "missing": unused.missing,
+        "unexpected": unused.unexpected,
         "scores": f"{scores_name}.npy",
         "items": len(job.loader.dataset),
         "seconds": round(time.perf_counter() - start, 2),

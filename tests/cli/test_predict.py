@@ -68,6 +68,7 @@ def test_published_scores_and_metrics(workspace, golden, golden_dir):
     wanted = golden("models_data/predictors.npz")["vtt.outputs"]
     assert np.abs(scores - wanted).max() < 1e-4 * np.abs(wanted).max()
     assert result["metrics"] == described["metrics"]
+    assert result["missing"] == [] and result["unexpected"] == []
     assert result["items"] == 7 and len(result["sha256"]) == 64
     assert content["best"] == 0 and content["selected_on_test"] is False
     stored = json.loads((workspace / "runs/retri/results_test_vtt.json").read_text())
