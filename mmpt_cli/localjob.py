@@ -20,7 +20,7 @@ from omegaconf import DictConfig
 
 from mmpt.config.access import setting
 from mmpt.config.check import is_pipeline
-from mmpt.config.fairseq_args import for_cpu, trainer_settings, without_restore
+from mmpt.config.fairseq_args import LAST_CHECKPOINT, for_cpu, trainer_settings, without_restore
 from mmpt.config.jobtypes import JOB_TYPES
 from mmpt.config.load import load_config, prepare_run, with_run_folder
 from mmpt.errors import LaunchError
@@ -29,8 +29,6 @@ from mmpt_cli.command import Plan, command_of, is_evaluation, plan
 from mmpt_cli.pipeline import Pipeline, expand, write_files
 
 logger = logging.getLogger(__name__)
-
-LAST_CHECKPOINT = "checkpoint_last.pt"
 
 
 class Job(NamedTuple):

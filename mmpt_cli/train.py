@@ -13,12 +13,10 @@ import sys
 import warnings
 from pathlib import Path
 
+from mmpt.config.fairseq_args import LAST_CHECKPOINT, RESETS
 from mmpt.errors import USER_ERRORS, LaunchError
 
 logger = logging.getLogger("mmpt.train")
-
-LAST_CHECKPOINT = "checkpoint_last.pt"
-RESETS = ("reset_optimizer", "reset_dataloader", "reset_meters", "reset_lr_scheduler")
 
 
 def main(argv: list[str]) -> int:

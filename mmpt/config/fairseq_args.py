@@ -15,13 +15,11 @@ from mmpt.config.access import setting
 from mmpt.config.schema_fairseq import EVALUATION_ONLY
 
 _HALF_PRECISION = ("fp16", "bf16", "memory_efficient_fp16", "memory_efficient_bf16", "amp")
-_RESTORE = (
-    "restore_file",
-    "reset_optimizer",
-    "reset_dataloader",
-    "reset_meters",
-    "reset_lr_scheduler",
-)
+LAST_CHECKPOINT = "checkpoint_last.pt"
+"""fairseq's own name for where a run goes on, and its default restore file."""
+
+RESETS = ("reset_optimizer", "reset_dataloader", "reset_meters", "reset_lr_scheduler")
+_RESTORE = ("restore_file", *RESETS)
 
 
 def trainer_settings(config: Any) -> dict[str, Any]:

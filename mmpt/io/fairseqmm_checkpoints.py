@@ -8,8 +8,6 @@ from fairseq import checkpoint_utils
 from mmpt.errors import CheckpointError
 from mmpt.io.checkpoints import reading_checkpoint
 
-LAST_CHECKPOINT = "checkpoint_last.pt"
-
 _last_read = "checkpoint"
 
 

@@ -11,9 +11,10 @@ from omegaconf import OmegaConf
 import mmpt.losses.fairseqmmloss  # noqa: F401  (registers --criterion mmloss)
 from mmpt.config import load_config, prepare_run
 from mmpt.config.access import setting
+from mmpt.config.fairseq_args import LAST_CHECKPOINT
 from mmpt.datasets.fairseqmmdataset import FairseqMMDataset
 from mmpt.errors import CheckpointError, ConfigError
-from mmpt.io.fairseqmm_checkpoints import LAST_CHECKPOINT, make_loading_safe
+from mmpt.io.fairseqmm_checkpoints import make_loading_safe
 from mmpt.processors.paths import SPLIT_KEYS
 from mmpt.tasks.task import DATA, Task
 from mmpt.utils.distributed import is_master
