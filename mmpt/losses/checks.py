@@ -19,6 +19,29 @@ def check_pairs(name_a: str, a: Tensor, name_b: str, b: Tensor) -> None:
         )
 
 
+def check_rows(name: str, scores: Tensor) -> None:
+    """Class scores [rows, C] with at least one row and one class.
+
+    Raises:
+        DataError: otherwise; the message has the shape.
+    """
+    if scores.ndim != 2 or scores.numel() == 0:
+        raise DataError(f"{name} {tuple(scores.shape)}: [rows, classes] is needed, none of them 0")
+
+
+def check_same_shape(name_a: str, a: Tensor, name_b: str, b: Tensor) -> None:
+    """Two tensors of one shape, not empty.
+
+    Raises:
+        DataError: otherwise; the message has both shapes.
+    """
+    if a.shape != b.shape or a.numel() == 0:
+        raise DataError(
+            f"{name_a} {tuple(a.shape)} and {name_b} {tuple(b.shape)} do not fit: one shape, not "
+            "empty, is needed"
+        )
+
+
 def check_tokens(name: str, tokens: Tensor, mask_name: str, mask: Tensor, clips: int) -> None:
     """Tokens [N, length, d] with a mask [N, length], for N clips.
 

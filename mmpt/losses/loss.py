@@ -1,9 +1,11 @@
 """The base of all losses, and the small ones.
 
 Norton's own loss, `MMContraLoss`, and its video-paragraph part, `SequenceContrastLoss`, are in
-`nce.py`; fairseq's view of a loss is in `fairseqmmloss.py`.
+`nce.py`; those of masked frames and words in `masked.py`; fairseq's view of a loss is in
+`fairseqmmloss.py`.
 """
 
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -12,7 +14,7 @@ from torch.nn import functional
 
 from mmpt.errors import DataError
 
-from .checks import check_finite, check_pairs
+from .checks import check_finite, check_pairs, check_rows, check_same_shape
 
 IGNORED_TARGET = -100
 
@@ -103,6 +105,34 @@ class V2TContraLoss(Loss):
         return LossOutput(diagonal_cross_entropy(logits), {})
 
 
+def cross_entropy(name: str, logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross-entropy of [rows, C] and [rows]; targets of -100 are ignored.
+
+    Args:
+        name: what the targets are called, for the message.
+
+    Raises:
+        DataError: targets that are not whole numbers, not as many as there are rows, none that
+            counts, or a class that there is not.
+    """
+    classes = logits.shape[-1]
+    if targets.is_floating_point() or targets.dtype == torch.bool:
+        raise DataError(f"{name}: got {targets.dtype}, classes as whole numbers are needed")
+    if len(logits) != len(targets):
+        raise DataError(
+            f"logits {tuple(logits.shape)} and {name} {tuple(targets.shape)} do not fit: one "
+            "target for every row of class scores is needed"
+        )
+    counted = targets[targets != IGNORED_TARGET]
+    if len(counted) == 0:
+        raise DataError(f"{name}: all {len(targets)} are {IGNORED_TARGET} (ignored)")
+    low, high = counted.min().item(), counted.max().item()
+    if low < 0 or high >= classes:
+        raise DataError(f"{name}: got classes from {low} to {high}, 0 to {classes - 1} are allowed")
+    logits = full_precision(logits)
+    return functional.cross_entropy(logits, targets.long(), ignore_index=IGNORED_TARGET)
+
+
 class CrossEntropy(Loss):
     """Cross-entropy of flattened `logits` [..., C] and `targets` [...]; -100 is ignored."""
 
@@ -110,19 +140,133 @@ class CrossEntropy(Loss):
 
     def evaluate(self, logits: Tensor, targets: Tensor) -> LossOutput:
         classes = logits.shape[-1]
-        targets = targets.reshape(-1)
-        if logits.numel() != len(targets) * classes:
+        if logits.numel() != targets.numel() * classes:
             raise DataError(
                 f"logits {tuple(logits.shape)} and targets {tuple(targets.shape)} do not fit: one "
                 "target for every row of class scores is needed"
             )
-        counted = targets[targets != IGNORED_TARGET]
-        if len(counted) == 0:
-            raise DataError(f"targets: all {len(targets)} are {IGNORED_TARGET} (ignored)")
-        low, high = counted.min().item(), counted.max().item()
-        if low < 0 or high >= classes:
+        flat = logits.reshape(-1, classes)
+        return LossOutput(cross_entropy("targets", flat, targets.reshape(-1)), {})
+
+
+class ArgmaxCrossEntropy(Loss):
+    """Cross-entropy of `logits` [B, C]; the class is the largest entry of `targets` [B, C].
+
+    One-hot targets are meant; of equal entries the first is the class.
+    """
+
+    needs = ("logits", "targets")
+
+    def evaluate(self, logits: Tensor, targets: Tensor) -> LossOutput:
+        check_rows("logits", logits)
+        check_same_shape("logits", logits, "targets", targets)
+        # torch's argmax leaves open which of several equal entries it takes
+        first = (targets == targets.amax(dim=1, keepdim=True)).int().argmax(dim=1)
+        return LossOutput(functional.cross_entropy(full_precision(logits), first), {})
+
+
+class NLGLoss(Loss):
+    """Cross-entropy of words: `logits` [M, vocabulary] at the M places of `text_label` [B, T] that
+    are not -100, in reading order.
+    """
+
+    needs = ("logits", "text_label")
+
+    def evaluate(self, logits: Tensor, text_label: Tensor) -> LossOutput:
+        check_rows("logits", logits)
+        labels = text_label[text_label != IGNORED_TARGET]
+        return LossOutput(cross_entropy("text_label", logits, labels), {})
+
+
+class NCE(Loss):
+    """Noise-contrastive estimation over scores of aligned and not aligned pairs.
+
+    `align_scores` [2B, 2]: column 0 counts; the first B rows are matched pairs, the last B are
+    negatives shared by all: every matched pair is contrasted with all of them.
+    """
+
+    needs = ("align_scores",)
+
+    def evaluate(self, align_scores: Tensor) -> LossOutput:
+        if align_scores.ndim != 2 or len(align_scores) < 2 or len(align_scores) % 2:
             raise DataError(
-                f"targets: got classes from {low} to {high}, 0 to {classes - 1} are allowed"
+                f"align_scores {tuple(align_scores.shape)}: [2B, 2] is needed, B matched pairs "
+                "before B others"
             )
-        flat = full_precision(logits).reshape(-1, classes)
-        return LossOutput(functional.cross_entropy(flat, targets, ignore_index=IGNORED_TARGET), {})
+        positive, negative = full_precision(align_scores[:, 0]).chunk(2)
+        logits = torch.cat([positive[:, None], negative.expand(len(positive), -1)], dim=1)
+        return LossOutput(-logits.log_softmax(dim=1)[:, 0].mean(), {})
+
+
+class BCE(Loss):
+    """Binary cross-entropy of sigmoid(`logits`) and `targets` in [0, 1], the mean over all entries.
+
+    Targets of a one-video batch carry a leading 1 that logits lack: it is taken off.
+    """
+
+    needs = ("logits", "targets")
+
+    def evaluate(self, logits: Tensor, targets: Tensor) -> LossOutput:
+        if targets.shape != logits.shape and targets.ndim and targets.shape[0] == 1:
+            targets = targets.squeeze(0)
+        check_same_shape("logits", logits, "targets", targets)
+        logits = full_precision(logits)
+        targets = targets.to(logits.dtype)
+        low, high = targets.min().item(), targets.max().item()
+        if low < 0 or high > 1:
+            raise DataError(f"targets: got values from {low:g} to {high:g}, 0 to 1 are allowed")
+        return LossOutput(functional.binary_cross_entropy_with_logits(logits, targets), {})
+
+
+class ElementwiseLoss(Loss):
+    """The mean of a function of `logits` and `targets`, tensors of one shape."""
+
+    needs = ("logits", "targets")
+    function: ClassVar[Callable[[Tensor, Tensor], Tensor]]
+
+    def evaluate(self, logits: Tensor, targets: Tensor) -> LossOutput:
+        check_same_shape("logits", logits, "targets", targets)
+        logits = full_precision(logits)
+        return LossOutput(type(self).function(logits, targets.to(logits.dtype)), {})
+
+
+class MSE(ElementwiseLoss):
+    """Mean squared difference."""
+
+    function = staticmethod(functional.mse_loss)
+
+
+class L1(ElementwiseLoss):
+    """Mean absolute difference; its gradient at equality is 0."""
+
+    function = staticmethod(functional.l1_loss)
+
+
+class SmoothL1(ElementwiseLoss):
+    """Mean of d^2 / 2 where the difference d is below 1, of d - 1/2 elsewhere."""
+
+    function = staticmethod(functional.smooth_l1_loss)
+
+
+class DummyLoss(CrossEntropy):
+    """`CrossEntropy` under the name that trials of a pipeline use."""
+
+
+class DummyK400Loss(Loss):
+    """Cross-entropy of `logits` [B, C] against classes drawn anew from Kinetics' 400.
+
+    It measures the speed of a classifier of clips whose labels are not at hand; nothing is learned.
+    """
+
+    needs = ("logits",)
+    classes: ClassVar[int] = 400
+
+    def evaluate(self, logits: Tensor) -> LossOutput:
+        check_rows("logits", logits)
+        if logits.shape[1] < self.classes:
+            raise DataError(
+                f"logits {tuple(logits.shape)}: DummyK400Loss draws from {self.classes} classes, "
+                "at least as many columns are needed"
+            )
+        drawn = torch.randint(self.classes, (len(logits),), device=logits.device)
+        return LossOutput(functional.cross_entropy(full_precision(logits), drawn), {})

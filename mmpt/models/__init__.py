@@ -3,17 +3,66 @@
 from torch import nn
 
 from mmpt.config.access import lookup, setting
-from mmpt.models.mmfusion import MMFusion, MMFusionSeparate
-from mmpt.models.transformermodel import MMBertForEncoder, MMBertModel
+from mmpt.models.heads import AlignHead
+from mmpt.models.mmfusion import (
+    MMFusion,
+    MMFusionActionLocalization,
+    MMFusionActionSegmentation,
+    MMFusionJoint,
+    MMFusionMFMMLM,
+    MMFusionMTM,
+    MMFusionNLG,
+    MMFusionSeparate,
+    MMFusionSeparateActionLocalization,
+    MMFusionSeparateActionSegmentation,
+    MMFusionSeparateFullVideoBGRetrieval,
+    MMFusionShare,
+    MMFusionShareActionLocalization,
+)
+from mmpt.models.transformermodel import (
+    MM_ENCODERS,
+    TEXT_ENCODERS,
+    VIDEO_ENCODERS,
+    MMBertForEncoder,
+    MMBertModel,
+)
 
-MODELS = {"MMFusionSeparate": MMFusionSeparate}
+MODELS: dict[str, type[nn.Module]] = {
+    "MMFusionActionLocalization": MMFusionActionLocalization,
+    "MMFusionActionSegmentation": MMFusionActionSegmentation,
+    "MMFusionJoint": MMFusionJoint,
+    "MMFusionMFMMLM": MMFusionMFMMLM,
+    "MMFusionMTM": MMFusionMTM,
+    "MMFusionNLG": MMFusionNLG,
+    "MMFusionSeparate": MMFusionSeparate,
+    "MMFusionSeparateActionLocalization": MMFusionSeparateActionLocalization,
+    "MMFusionSeparateActionSegmentation": MMFusionSeparateActionSegmentation,
+    "MMFusionSeparateFullVideoBGRetrieval": MMFusionSeparateFullVideoBGRetrieval,
+    "MMFusionShare": MMFusionShare,
+    "MMFusionShareActionLocalization": MMFusionShareActionLocalization,
+}
 
 __all__ = [
+    "MM_ENCODERS",
     "MODELS",
+    "TEXT_ENCODERS",
+    "VIDEO_ENCODERS",
+    "AlignHead",
     "MMBertForEncoder",
     "MMBertModel",
     "MMFusion",
+    "MMFusionActionLocalization",
+    "MMFusionActionSegmentation",
+    "MMFusionJoint",
+    "MMFusionMFMMLM",
+    "MMFusionMTM",
+    "MMFusionNLG",
     "MMFusionSeparate",
+    "MMFusionSeparateActionLocalization",
+    "MMFusionSeparateActionSegmentation",
+    "MMFusionSeparateFullVideoBGRetrieval",
+    "MMFusionShare",
+    "MMFusionShareActionLocalization",
     "build_model",
 ]
 

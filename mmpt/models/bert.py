@@ -6,7 +6,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError
 from torch import nn
-from transformers import AutoConfig, BertConfig, BertModel
+from transformers import AutoConfig, BertConfig, BertModel, BertPreTrainedModel
 from transformers.utils import logging as transformers_logging
 
 from mmpt.errors import DataError
@@ -41,30 +41,36 @@ def bert_config(bert_name: str, **overrides) -> BertConfig:
     with _quiet_transformers():
         config = from_pretrained(AutoConfig.from_pretrained, bert_name, "config.json")
     if not isinstance(config, BertConfig):
-        raise DataError(f"dataset.bert_name: {bert_name!r} is a {config.model_type}, not a BERT")
+        raise DataError(f"dataset.bert_name: {bert_name!r} is a {config.model_type}; name a BERT")
     for name, value in overrides.items():
         setattr(config, name, value)
     return config
 
 
-def load_bert(bert_name: str, config: BertConfig) -> BertModel:
-    """A `BertModel` with the weights of `bert_name`, or fresh ones where the folder has none."""
+def load_bert(
+    bert_name: str, config: BertConfig, kind: type[BertPreTrainedModel] = BertModel
+) -> BertPreTrainedModel:
+    """A `BertModel` with the weights of `bert_name`, or fresh ones where the folder has none.
+
+    Args:
+        kind: the class to load, `BertForPreTraining` for one with the head that predicts words.
+    """
     folder = Path(resolve_bert(bert_name))
     if folder.is_dir() and not any((folder / name).is_file() for name in WEIGHT_FILES):
         logger.warning(
-            "%s holds no %s: both encoders start from random weights",
+            "%s holds no %s: the encoders start from random weights",
             bert_name,
             " or ".join(WEIGHT_FILES),
         )
-        return BertModel(config)
+        return kind(config)
     try:
         with _quiet_transformers():
-            return from_pretrained(BertModel.from_pretrained, bert_name, "weights", config=config)
+            return from_pretrained(kind.from_pretrained, bert_name, "weights", config=config)
     except SafetensorError as error:
         raise DataError(f"dataset.bert_name: {folder}: damaged weights ({error})") from error
 
 
-def copy_bert(source: BertModel, target: nn.Module) -> None:
+def copy_bert(source: nn.Module, target: nn.Module) -> None:
     """Copies the entries of `source` that `target` has by name: embeddings, its layers, pooler."""
     own = target.state_dict()
     weights = {name: value for name, value in source.state_dict().items() if name in own}

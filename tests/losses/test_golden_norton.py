@@ -118,3 +118,30 @@ def test_gradients_at_masked_positions_are_exactly_zero(golden):
             gradient = found[f"grad_{side}_outputs"]
             assert (gradient[~valid] == 0).all()
             assert (gradient[valid] != 0).any()
+
+
+HALF = {torch.bfloat16: 5e-3, torch.float16: 1e-3}
+SIMILARITIES = ("avg_norm", "lse_t2v_norm", "lse_v2t_norm", "fused")
+
+
+@pytest.mark.parametrize("implementation", ["reference", "chunked"])
+@pytest.mark.parametrize("dtype", HALF, ids=["bf16", "fp16"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        "a_clsmask", "a_nomask", "b_ragged", "c_len16", "d_biglogits", "sweep_alpha0.1",
+        "sweep_alpha2", "sweep_mix", "sweep_scale0.05",
+    ],
+)  # fmt: skip
+def test_half_precision_features(golden, case, dtype, implementation):
+    """The stored similarities of the features before they were rounded to half precision."""
+    arrays = golden(f"losses_metrics/norton_{case}.npz")
+    found = everything(arrays, dtype, implementation)
+    for name in SIMILARITIES:
+        assert found[name].dtype == torch.float32
+        deviation = np.abs(found[name].detach().double().numpy() - arrays[f"out64_{name}"]).max()
+        assert deviation <= HALF[dtype], name
+    assert found["total"].dtype == torch.float32 and found["total"].isfinite()
+    for name in INPUTS:
+        gradient = found[f"grad_{name}"]
+        assert gradient.dtype == dtype and gradient.isfinite().all() and gradient.any()

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from mmpt.errors import ConfigError, DataError
 from mmpt.losses import MMContraLoss, SequenceContrastLoss
-from mmpt.losses.similarity import min_max
+from mmpt.losses.similarity import Features, min_max
 
 FEATURES = ("pooled_video", "pooled_text", "video_outputs", "text_outputs")
 PAPER = {
@@ -152,6 +152,56 @@ def test_padding_counts_unless_excluded():
     torch.testing.assert_close(mended(**longer), mended(**sample))
 
 
+@pytest.mark.parametrize("implementation", ["reference", "chunked"])
+@pytest.mark.parametrize("excluded", [False, True])
+def test_what_padding_adds_by_loops(excluded, implementation):
+    """Every word, one by one: a padded one adds alpha * log(valid frames), or nothing at all."""
+    alpha, sample = 0.4, batch(clips=3, words=5, frames=4, width=6, dtype=torch.float64)
+    words, frames = sample["text_outputs"].detach(), sample["video_outputs"].detach()
+    word_mask, frame_mask = sample["text_mask_outputs"], sample["video_mask_outputs"]
+    assert not word_mask.all() and not frame_mask.all()
+    cosine = torch.nn.functional.cosine_similarity
+    to_video, to_text = torch.zeros(3, 3).double(), torch.zeros(3, 3).double()
+    for a in range(3):
+        for b in range(3):
+            for t in range(5):
+                if word_mask[a, t] or not excluded:
+                    close = [
+                        math.exp(cosine(words[a, t], frames[b, f], dim=0) / alpha)
+                        if word_mask[a, t]
+                        else 1.0
+                        for f in range(4)
+                        if frame_mask[b, f]
+                    ]
+                    to_video[a, b] += alpha * math.log(sum(close)) / word_mask[a].sum()
+            for f in range(4):
+                if frame_mask[b, f] or not excluded:
+                    close = [
+                        math.exp(cosine(words[a, t], frames[b, f], dim=0) / alpha)
+                        if frame_mask[b, f]
+                        else 1.0
+                        for t in range(5)
+                        if word_mask[a, t]
+                    ]
+                    to_text[a, b] += alpha * math.log(sum(close)) / frame_mask[b].sum()
+    pooled = torch.nn.functional.normalize(sample["pooled_text"].detach(), dim=1)
+    coarse = pooled @ torch.nn.functional.normalize(sample["pooled_video"].detach(), dim=1).T
+    scaled = [(m - m.min()) / (m.max() - m.min()) for m in (coarse, to_video, to_text)]
+    wanted = (0.5 * scaled[0] + (scaled[1] + scaled[2]) / 2) / 1.5
+
+    changes = {
+        "sequence_contrast.exclude_padding": excluded,
+        "sequence_contrast.threshold": 1,
+        "alpha_lse": alpha,
+        "implementation": implementation,
+    }
+    loss = SequenceContrastLoss(job(changes))
+    found = loss.contrast(Features(*(sample[name] for name in SequenceContrastLoss.needs)))
+    torch.testing.assert_close(found.similarity.fine_raw.text_to_video, to_video)
+    torch.testing.assert_close(found.similarity.fine_raw.video_to_text, to_text)
+    torch.testing.assert_close(found.similarity.fused, wanted)
+
+
 def test_order_of_sequences_does_not_matter():
     sample = {name: value.detach().double() for name, value in batch(clips=32).items()}
     for side in ("video", "text"):
@@ -279,6 +329,17 @@ def test_learned_temperature_trains_is_saved_and_clamped():
         parts = loss.compute(**batch()).parts
         assert parts["temperature"].item() == pytest.approx(math.exp(end))
         assert loss.sequence_contrast.logit_scale.item() == pytest.approx(end)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_learned_temperature_in_half_precision(dtype):
+    """A trainer that halves its criterion halves the parameter; the loss stays in float32."""
+    loss = MMContraLoss(job({"sequence_contrast.learn_temperature": True})).to(dtype)
+    total, parts, gradients = run(loss, batch(dtype=dtype), loss_scale=1024)
+    assert_finite(total, parts, gradients)
+    assert total.dtype == torch.float32
+    gradient = loss.sequence_contrast.logit_scale.grad
+    assert gradient.dtype == dtype and gradient.isfinite() and gradient != 0
 
 
 # ------------------------------------------------------------------------------ settings

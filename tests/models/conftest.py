@@ -1,4 +1,7 @@
-"""A tiny MMFusionSeparate with the golden weights."""
+"""Tiny fusion models with the golden weights."""
+
+import copy
+import functools
 
 import numpy as np
 import pytest
@@ -41,6 +44,66 @@ def written_rule(model, seed):
             draw = 0.15 * draw
         state[name] = torch.from_numpy(draw.astype(np.float32))
     return state
+
+
+ONE_ENCODER = {
+    "MMFusionShare": "MMBertForEncoder",
+    "MMFusionShareActionLocalization": "MMBertForEncoder",
+    "MMFusionJoint": "MMBertForJoint",
+    "MMFusionActionLocalization": "MMBertForJoint",
+    "MMFusionActionSegmentation": "MMBertForTokenClassification",
+    "MMFusionMFMMLM": "MMBertForMFMMLM",
+    "MMFusionMTM": "MMBertForMTM",
+    "MMFusionNLG": "MMBertForNLG",
+}
+TWO_ENCODERS = {
+    "MMFusionSeparate": "MMBertForEncoder",
+    "MMFusionSeparateActionSegmentation": "MMBertForTokenClassification",
+    "MMFusionSeparateFullVideoBGRetrieval": "MMBertForEncoder",
+    "MMFusionSeparateActionLocalization": "MMBertForEncoder",
+}
+WRAPPERS = [*ONE_ENCODER, *TWO_ENCODERS]
+OTHER_SEEDS = dict.fromkeys(ONE_ENCODER, 120) | {
+    "MMFusionShareActionLocalization": 100,
+    "MMFusionActionLocalization": 100,
+    "MMFusionSeparateActionSegmentation": 110,
+}
+"""Seeds of the stored forwards' weights where they are not 100."""
+
+
+def wrapper_config(bert_name, name, iso=None, **model):
+    """`model_config` for any wrapper, with the encoder that it goes with."""
+    if name in ONE_ENCODER:
+        encoders = {"mm_encoder_cls": ONE_ENCODER[name]}
+        encoders |= {"video_encoder_cls": None, "text_encoder_cls": None}
+    else:
+        encoders = {"video_encoder_cls": TWO_ENCODERS[name]}
+    config = model_config(bert_name, **{"model_cls": name, **encoders, **model})
+    config.dataset.num_iso_layer = iso
+    return config
+
+
+@pytest.fixture(scope="session")
+def wrapper(tinybert):
+    """`wrapper(name, iso=None, **model settings)`: a wrapper with the stored forwards' weights."""
+
+    @functools.cache
+    def build(name, iso, settings):
+        built = build_model(wrapper_config(tinybert, name, iso, **dict(settings))).eval()
+        built.load_state_dict(written_rule(built, OTHER_SEEDS.get(name, 100)))
+        return built
+
+    def copy_of(name, iso=None, **model):
+        return copy.deepcopy(build(name, iso, tuple(model.items())))
+
+    return copy_of
+
+
+@pytest.fixture(scope="session")
+def others(golden):
+    """The stored forwards of the wrappers that share one set of inputs."""
+    arrays = golden("models_data/forward_others.npz")
+    return {name: torch.from_numpy(np.asarray(value)) for name, value in arrays.items()}
 
 
 @pytest.fixture
