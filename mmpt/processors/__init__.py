@@ -4,20 +4,32 @@ A new class is listed in the registry of its role; `dataset.{meta_processor,vide
 text_processor,aligner}` then knows it.
 """
 
-from mmpt.processors.dsprocessor import DSAligner, MSRVTTMetaProcessor, MSRVTTTextProcessor
+from mmpt.processors.dsprocessor import (
+    DSAligner,
+    HTMAlignAligner,
+    HTMAlignMetaProcessor,
+    HTMAlignTextProcessor,
+    MSRVTTMetaProcessor,
+    MSRVTTTextProcessor,
+)
 from mmpt.processors.how2processor import (
     FixedLenAligner,
     How2MetaProcessor,
     OverlappedAligner,
+    PKLJSONStrTextProcessor,
     ShardedHow2MetaProcessor,
     ShardedTextProcessor,
     ShardedVideoProcessor,
+    StartClipAligner,
+    TextClipSamplingProcessor,
     VariedLenAligner,
+    VideoClipSamplingProcessor,
 )
 from mmpt.processors.how2retriprocessor import (
     ShardedHow2VideoRetriMetaProcessor,
     ShardedVideoRetriTextProcessor,
     ShardedVideoRetriVideoProcessor,
+    VideoRetriAligner,
     VideoRetriOverlappedAligner,
 )
 from mmpt.processors.processor import Aligner, MetaProcessor, TextProcessor, VideoProcessor
@@ -28,6 +40,7 @@ def _by_name(*classes: type) -> dict[str, type]:
 
 
 META_PROCESSORS = _by_name(
+    HTMAlignMetaProcessor,
     How2MetaProcessor,
     MSRVTTMetaProcessor,
     ShardedHow2MetaProcessor,
@@ -39,7 +52,9 @@ VIDEO_PROCESSORS = _by_name(
     VideoProcessor,
 )
 TEXT_PROCESSORS = _by_name(
+    HTMAlignTextProcessor,
     MSRVTTTextProcessor,
+    PKLJSONStrTextProcessor,
     ShardedTextProcessor,
     ShardedVideoRetriTextProcessor,
     TextProcessor,
@@ -47,8 +62,11 @@ TEXT_PROCESSORS = _by_name(
 ALIGNERS = _by_name(
     DSAligner,
     FixedLenAligner,
+    HTMAlignAligner,
     OverlappedAligner,
+    StartClipAligner,
     VariedLenAligner,
+    VideoRetriAligner,
     VideoRetriOverlappedAligner,
 )
 ROLES = {
@@ -67,5 +85,7 @@ __all__ = [
     "VIDEO_PROCESSORS",
     "Aligner",
     "MetaProcessor",
+    "TextClipSamplingProcessor",
+    "VideoClipSamplingProcessor",
     *sorted(name for registry in ROLES.values() for name in registry),
 ]

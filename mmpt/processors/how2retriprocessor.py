@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mmpt.errors import ConfigError, DataError
-from mmpt.processors.how2aligner import OverlappedAligner, to_torch
+from mmpt.processors.how2aligner import OverlappedAligner, VariedLenAligner
 from mmpt.processors.how2processor import (
     ShardedHow2MetaProcessor,
     ShardedId,
@@ -112,21 +112,25 @@ class ShardedHow2VideoRetriMetaProcessor(ShardedHow2MetaProcessor):
 
 
 class ShardedVideoRetriVideoProcessor(ShardedVideoProcessor):
-    """Features of a list of videos."""
+    """Features of a list of videos; the kernel is told of all of them before the first is read."""
 
     def __call__(self, metas: list[ShardedId]) -> list[np.ndarray]:
-        return [super(ShardedVideoRetriVideoProcessor, self).__call__(meta) for meta in metas]
+        self.will_need(metas)
+        read = super().__call__
+        return [read(meta) for meta in metas]
 
 
 class ShardedVideoRetriTextProcessor(ShardedTextProcessor):
-    """Captions of a list of videos."""
+    """Captions of a list of videos; the kernel is told of all of them before the first is read."""
 
     def __call__(self, metas: list[ShardedId]) -> list[dict[str, Any]]:
-        return [super(ShardedVideoRetriTextProcessor, self).__call__(meta) for meta in metas]
+        self.will_need(metas)
+        read = super().__call__
+        return [read(meta) for meta in metas]
 
 
-class VideoRetriOverlappedAligner(OverlappedAligner):
-    """The clips of a list of videos, drawn as `OverlappedAligner` draws them."""
+class _ListAligner:
+    """Makes an aligner of one video one of a list of videos, drawn one after the other."""
 
     def __call__(
         self,
@@ -134,13 +138,17 @@ class VideoRetriOverlappedAligner(OverlappedAligner):
         video_features: list[np.ndarray],
         text_features: list[dict[str, Any]],
     ) -> dict[str, Any]:
-        """As `OverlappedAligner`, with a leading axis of videos; video_id is a list of str.
+        """As the aligner of one video, with a leading axis of videos; video_id is a list of str.
 
         Raises:
-            DataError: a video has no second or no caption.
+            DataError: as the aligner of one video.
         """
-        # the clips are written into the batch itself: stacking videos would copy it once more
-        batch = self._allocate((len(video_ids), self.clips), video_features[0].shape[1])
-        for index, video in enumerate(zip(video_ids, video_features, text_features, strict=True)):
-            self._write_clips({key: array[index] for key, array in batch.items()}, *video)
-        return {**to_torch(batch), "video_id": [video_id for video_id, *_ in video_ids]}
+        return self.align_videos(video_ids, video_features, text_features)
+
+
+class VideoRetriAligner(_ListAligner, VariedLenAligner):
+    """The clips of a list of videos, drawn as `VariedLenAligner` draws them."""
+
+
+class VideoRetriOverlappedAligner(_ListAligner, OverlappedAligner):
+    """The clips of a list of videos, drawn as `OverlappedAligner` draws them."""

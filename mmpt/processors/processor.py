@@ -115,6 +115,7 @@ class Aligner:
         max_len: frames and tokens together; a text sequence has max_len - max_video_len tokens,
             three of them special.
         cls_token_id, sep_token_id, pad_token_id, mask_token_id: of the tokenizer.
+        vocabulary: the number of ids that the tokenizer knows.
 
     Raises:
         ConfigError: `dataset.max_video_len` or `dataset.max_len` is missing or leaves no token.
@@ -136,6 +137,7 @@ class Aligner:
         self.sep_token_id: int = tokenizer.sep_token_id
         self.pad_token_id: int = tokenizer.pad_token_id
         self.mask_token_id: int = tokenizer.mask_token_id
+        self.vocabulary: int = len(tokenizer)
         self._special = (self.cls_token_id, self.sep_token_id, self.pad_token_id)
 
     def __call__(self, video_id: Any, video_feature: Any, text_feature: Any) -> dict[str, Any]:

@@ -6,15 +6,18 @@ form of VideoCLIP's toolkit; its files load here and ours load there.  We write 
 them, `PREFIX.json`, with counts and hashes; files without it are fine.
 """
 
+import contextlib
 import hashlib
 import json
+import mmap
 import os
 import resource
 import threading
+import time
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, NamedTuple
 
 import numpy as np
 
@@ -73,6 +76,37 @@ class ShardedTensor:
 
     def __iter__(self) -> Iterator[np.ndarray]:
         return (self[index] for index in range(len(self)))
+
+    def will_need(self, indices: Iterable[int]) -> int:
+        """Asks the kernel to read these arrays ahead; it does so while we go on.
+
+        A hint and no more: nothing happens for a shard in memory, or where the system knows no
+        such hint.
+
+        Args:
+            indices: of the arrays, any order.
+
+        Returns:
+            The number of ranges that were asked for: neighbours are one range.
+        """
+        mapped = _mapped(self.data)
+        if mapped is None or not hasattr(mmap, "MADV_WILLNEED"):
+            return 0
+        file_map, offset = mapped
+        row = self.data.strides[0]
+        ranges: list[list[int]] = []
+        for index in sorted(indices):
+            start, stop = self.starts[index : index + 2].tolist()
+            # a range must begin where a page begins
+            first = (offset + start * row) // mmap.PAGESIZE * mmap.PAGESIZE
+            if ranges and first <= ranges[-1][1]:
+                ranges[-1][1] = offset + stop * row
+            elif start < stop:
+                ranges.append([first, offset + stop * row])
+        for start, stop in ranges:
+            with contextlib.suppress(OSError):
+                file_map.madvise(mmap.MADV_WILLNEED, start, stop - start)
+        return len(ranges)
 
     def lengths(self) -> np.ndarray:
         """The length of every array, int64 [n]."""
@@ -153,8 +187,16 @@ def verify_shard(prefix: str | os.PathLike) -> bool:
 
 # each map keeps a file descriptor: stay well below what the process may have
 _MAX_OPEN = min(max(16, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2), 4096)
-_open_shards: OrderedDict[str, tuple[tuple, ShardedTensor]] = OrderedDict()
+_open_shards: OrderedDict[str, "_Open"] = OrderedDict()
 _lock = threading.Lock()
+
+
+class _Open(NamedTuple):
+    shard: ShardedTensor
+    stamp: tuple
+    """Time, size and inode of both files."""
+    looked: float
+    """When the stamp was taken, in seconds of the monotonic clock."""
 
 
 def _after_fork() -> None:
@@ -166,31 +208,48 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def open_shard(prefix: str | os.PathLike) -> ShardedTensor:
+def open_shard(prefix: str | os.PathLike, recheck_seconds: float = 0.0) -> ShardedTensor:
     """The memory-mapped shard, opened once per process and shared by all who ask.
 
     The data is a plain read-only array (slicing numpy's memmap class costs several times more).
     A shard whose files have changed is opened anew; the least recently used one is closed when
     too many are open.
 
+    Args:
+        prefix: path without `_data.npy`.
+        recheck_seconds: how long a shard may be used without a look at its files.  A look is two
+            system calls, on a network file system perhaps two questions to a server.
+
     Raises:
         DataError: as `ShardedTensor.load`.
     """
-    path = os.path.abspath(prefix)
+    path = os.fspath(prefix)
+    if not os.path.isabs(path):
+        path = os.path.abspath(path)
+    now = time.monotonic()
+    held = _recently_used(path)
+    if held is not None and now - held.looked < recheck_seconds:
+        return held.shard
     stamp = tuple(_file_stamp(f"{path}_{part}.npy") for part in ("data", "starts"))
+    if held is not None and held.stamp == stamp:
+        shard = held.shard
+    else:
+        shard = ShardedTensor.load(prefix, mmap_mode="r")
+        shard.data = np.asarray(shard.data)
     with _lock:
-        held = _open_shards.get(path)
-        if held is not None and held[0] == stamp:
-            _open_shards.move_to_end(path)
-            return held[1]
-    shard = ShardedTensor.load(prefix, mmap_mode="r")
-    shard.data = np.asarray(shard.data)
-    with _lock:
-        _open_shards[path] = (stamp, shard)
+        _open_shards[path] = _Open(shard, stamp, now)
         _open_shards.move_to_end(path)
         while len(_open_shards) > _MAX_OPEN:
             _open_shards.popitem(last=False)
     return shard
+
+
+def _recently_used(path: str) -> _Open | None:
+    with _lock:
+        held = _open_shards.get(path)
+        if held is not None:
+            _open_shards.move_to_end(path)
+        return held
 
 
 def _file_stamp(path: str) -> tuple[int, int, int] | None:
@@ -199,6 +258,21 @@ def _file_stamp(path: str) -> tuple[int, int, int] | None:
     except OSError:
         return None  # loading says which file is missing
     return stat.st_mtime_ns, stat.st_size, stat.st_ino
+
+
+def _mapped(array: np.ndarray) -> tuple[mmap.mmap, int] | None:
+    """The file map below an array and the array's first byte in it; None for arrays in memory."""
+    below = array
+    while isinstance(below, np.ndarray):
+        if isinstance(below.base, mmap.mmap):
+            begin = np.frombuffer(below.base, dtype=np.uint8)
+            return below.base, _address(array) - _address(begin)
+        below = below.base
+    return None
+
+
+def _address(array: np.ndarray) -> int:
+    return array.__array_interface__["data"][0]
 
 
 # ---- reading, writing, checking ---------------------------------------------------------------

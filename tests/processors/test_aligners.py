@@ -12,8 +12,11 @@ from mmpt.processors import (
     DSAligner,
     FixedLenAligner,
     OverlappedAligner,
+    StartClipAligner,
     TextProcessor,
     VariedLenAligner,
+    VideoRetriAligner,
+    VideoRetriOverlappedAligner,
 )
 from mmpt.processors.sequences import CaptionTokens
 from mmpt.utils.seeds import set_seed
@@ -164,6 +167,40 @@ def test_skipped_captions_leave_a_gap_in_the_text(config):
         tuple(row[mask].tolist()) for row, mask in zip(item["caps"], item["cmasks"], strict=True)
     }
     assert (2, 3, 10, 12, 3) in texts
+
+
+def test_texts_of_the_start_clip_aligner_begin_with_the_first_caption(config):
+    aligner = StartClipAligner(config(**drawing(clip_per_video=20, sampled_max_len=5)))
+    set_seed(0)
+    item = aligner("v", np.arange(12, dtype=np.float32).reshape(6, 2), CAPTIONS)
+    assert item["text_start"].tolist() == item["video_start"].tolist() == [0] * 20
+    # 2 or 3 tokens are one caption; 4 or 5 need the third, since the second is empty
+    assert set(item["text_end"].tolist()) == {1, 3}
+    assert item["caps"][0].tolist() == [2, 3, 10, 11, 12, 3, 0, 0]
+    # a text of n captions is a clip of their 2 n seconds, of which 4 fit
+    assert (item["video_end"] == 2 * item["text_end"]).all()
+    torch.testing.assert_close(item["vmasks"].sum(1), item["video_end"].clamp_max(4))
+
+
+@pytest.mark.parametrize(
+    ("one", "several"),
+    [(VariedLenAligner, VideoRetriAligner), (OverlappedAligner, VideoRetriOverlappedAligner)],
+)
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_a_list_of_videos_is_drawn_one_after_the_other(one, several, dtype, config):
+    rng = np.random.default_rng(0)
+    videos = [rng.standard_normal((seconds, 2)).astype(dtype) for seconds in (6, 1, 30)]
+    settings = config(**drawing())
+    set_seed(3)
+    batch = several(settings)([("a", -1, 0, 0), "b", ("c", -1, 0, 2)], videos, [CAPTIONS] * 3)
+    set_seed(3)
+    single = [
+        one(settings)(name, video, CAPTIONS) for name, video in zip("abc", videos, strict=True)
+    ]
+    assert batch.pop("video_id") == [item.pop("video_id") for item in single] == ["a", "b", "c"]
+    assert list(batch) == list(single[0])
+    for key, value in batch.items():
+        torch.testing.assert_close(value, torch.stack([item[key] for item in single]))
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.plain_loader import PlainBatches
 from mmpt.processors import (
     ShardedHow2MetaProcessor,
     ShardedHow2VideoRetriMetaProcessor,
@@ -79,6 +80,22 @@ def test_item_of_one_video_with_the_clip_of_the_text(how2_config, build, golden,
         np.testing.assert_array_equal(item["vfeats"][clip, : len(rows)].numpy(), rows)
         assert item["vmasks"][clip].sum() == len(rows)
         assert not item["vfeats"][clip, len(rows) :].any()
+
+
+def test_batches_of_the_benchmark_are_the_same_built_clip_by_clip(how2_config, build):
+    config = how2_config()
+    data = build(config)
+    plain = PlainBatches(config, [data.meta_processor[i][0] for i in range(len(data))])
+    for index in range(len(data)):
+        batches = []
+        for source in (plain, data):
+            set_seed(index)
+            batches.append(source.collater([source[index]]))
+        assert list(batches[0]) == list(batches[1])
+        for key, expected in batches[0].items():
+            got = batches[1][key]
+            same = torch.equal(got, expected) if torch.is_tensor(got) else got == expected
+            assert same, key
 
 
 def test_random_groups_equal_the_stored_ones(how2_config, stored_items):

@@ -34,7 +34,7 @@ class Draws:
 def grow(lengths, centre, budget, draws, keep_prob=1.0, seconds=2.0):
     starts = [seconds * i for i in range(len(lengths))]
     ends = [start + seconds for start in starts]
-    span = grow_text_span(lengths, starts, ends, centre, budget, keep_prob, draws)
+    span = grow_text_span(lengths, starts, ends, centre, budget, keep_prob, rng=draws)
     assert draws.values == []
     assert span.start == starts[span.captions[0]]
     assert span.end == ends[span.captions[-1]]

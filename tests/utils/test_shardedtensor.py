@@ -1,6 +1,7 @@
 """Shards: form on disk, checks, atomic writing, one open map per process."""
 
 import json
+import mmap
 import os
 
 import numpy as np
@@ -230,6 +231,61 @@ def test_the_least_recently_used_is_closed(tmp_path, counted, monkeypatch):
         open_shard(tmp_path / name)
     assert counted == ["a", "b", "c", "b", "a"]
     assert len(module._open_shards) == 2
+
+
+def test_a_look_at_the_files_may_be_left_out_for_a_while(tmp_path, monkeypatch):
+    clock = [100.0]
+    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
+    ShardedTensor.from_list(arrays(3, 2)).save(tmp_path / "s")
+    first = open_shard(tmp_path / "s", recheck_seconds=5.0)
+    ShardedTensor.from_list(arrays(3, 2, 1)).save(tmp_path / "s")
+    clock[0] += 4.9
+    assert open_shard(tmp_path / "s", recheck_seconds=5.0) is first
+    clock[0] += 0.2
+    assert len(open_shard(tmp_path / "s", recheck_seconds=5.0)) == 3
+
+
+# ---- reading ahead ----------------------------------------------------------------------------
+
+
+class Map(mmap.mmap):
+    """A file map that remembers what it was advised."""
+
+    def madvise(self, option, start, length):
+        assert option == mmap.MADV_WILLNEED
+        assert start % mmap.PAGESIZE == 0
+        self.advised = [*getattr(self, "advised", []), (start, start + length)]
+        super().madvise(option, start, length)
+
+
+def test_the_kernel_is_told_which_bytes_come_next(tmp_path, monkeypatch):
+    # rows of half a page: array i is i + 1 rows
+    width = mmap.PAGESIZE // 2
+    ShardedTensor.from_list([np.zeros((i + 1, width), np.uint8) for i in range(9)]).save(
+        tmp_path / "s"
+    )
+    monkeypatch.setattr(mmap, "mmap", Map)
+    shard = open_shard(tmp_path / "s")
+    # 5 and 6 are neighbours; the shard is asked once for both
+    assert shard.will_need([6, 1, 5]) == 2
+    file_map = module._mapped(shard.data)[0]
+    data = (tmp_path / "s_data.npy").stat().st_size - 45 * width
+    for (start, stop), (first, last) in zip(file_map.advised, [(1, 1), (5, 6)], strict=True):
+        begin = data + shard.starts[first] * width
+        assert begin - mmap.PAGESIZE < start <= begin
+        assert stop == data + shard.starts[last + 1] * width
+    assert file_map[data : data + 4] == b"\0" * 4
+
+
+def test_reading_ahead_is_a_hint_and_no_more(tmp_path, monkeypatch):
+    shard = ShardedTensor.from_list(arrays(3, 0, 2))
+    assert shard.will_need([0, 1, 2]) == 0
+    shard.save(tmp_path / "s")
+    opened = open_shard(tmp_path / "s")
+    assert opened.will_need([]) == opened.will_need([1]) == 0
+    assert opened.will_need([0, 1, 2]) == 1
+    monkeypatch.delattr(mmap, "MADV_WILLNEED")
+    assert opened.will_need([0, 1, 2]) == 0
 
 
 class Rows(Dataset):
