@@ -31,9 +31,9 @@ def _add_make(commands) -> None:
     parser = commands.add_parser(
         "make",
         help="write the demo corpus",
-        description="Writes a seeded corpus in HowTo100M's and MSR-VTT's file forms, with planted "
-        "steps, noisy captions, their truth (truth.json) and a tiny BERT.  The same settings give "
-        "the same files; made before, nothing is done.",
+        description="Writes a seeded corpus in the file forms of HowTo100M, MSR-VTT and HTM-Align, "
+        "with planted steps, noisy captions, their truth (truth.json) and a tiny BERT.  The same "
+        "settings give the same files; made before, nothing is done.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.set_defaults(run=_make)
@@ -51,6 +51,7 @@ def _add_make(commands) -> None:
         ("--silent", share, "share of steps that nobody talks about"),
         ("--filler", share, "share of captions with words that say nothing"),
         ("--test-videos", number, "videos of the MSR-VTT-form test set"),
+        ("--align-videos", number, "videos of the HTM-Align-form test set"),
         ("--shard-size", number, "videos in one feature shard"),
     ):
         name = option.removeprefix("--").replace("-", "_")

@@ -28,11 +28,13 @@ logger = logging.getLogger(__name__)
 
 MARK = "corpus.json"
 """Says what a corpus was made with; a folder without it is no demo corpus."""
-FORM = 1
+FORM = 2
 """To be raised whenever the same settings give other files."""
 
 
-def make_corpus(out: str | Path, *, force: bool = False, **settings: Any) -> bool:
+def make_corpus(
+    out: str | Path, *, force: bool = False, renew: bool = False, **settings: Any
+) -> bool:
     """Makes a demo corpus; the same settings give the same bytes.
 
     It is built in a hidden folder beside `out` and renamed when it is whole, so that a stopped run
@@ -41,6 +43,7 @@ def make_corpus(out: str | Path, *, force: bool = False, **settings: Any) -> boo
     Args:
         out: the corpus' folder; its parents are made.
         force: make it anew where a demo corpus is, whatever it was made with.
+        renew: make it anew where one of an older form is, made with the same settings.
         settings: the fields of `CorpusSettings`.
 
     Returns:
@@ -52,14 +55,14 @@ def make_corpus(out: str | Path, *, force: bool = False, **settings: Any) -> boo
     """
     wanted = CorpusSettings(**settings)
     out = Path(out).resolve()  # a link stays a link, to the new corpus
-    if _is_made(out, wanted, force):
+    if _is_made(out, wanted, force, renew):
         logger.info("%s: made before with the same settings, nothing to do", out)
         return False
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with _partial_folder(out) as partial:
             _build(partial, wanted)
-            if not _is_made(out, wanted, force):  # another process may have been faster
+            if not _is_made(out, wanted, force, renew):  # another process may have been faster
                 _install(partial, out)
     except OSError as error:
         raise DataError(f"demo corpus: cannot write {out}: {error}") from error
@@ -87,6 +90,8 @@ def summary(corpus: str | Path) -> str:
     captions = sum(kinds.values())
     noise = ", ".join(f"{kinds[kind] / captions:.0%} {kind}" for kind in KINDS)
     hours = sum(video["seconds"] for video in train.values()) / 3600
+    aligned = truth["htm_align"]
+    flags = [said["aligned"] for video in aligned.values() for said in video["sentences"]]
     return "\n".join(
         [
             f"demo corpus {corpus}",
@@ -94,11 +99,13 @@ def summary(corpus: str | Path) -> str:
             f"  training  {len(train)} videos, {hours:.1f} h, {captions} captions: {noise}",
             f"  checking  {len(truth['how2']['val'])} videos",
             f"  test      {len(test)} videos in MSR-VTT's form (chance: R@1 {1 / len(test):.3f})",
+            f"  alignment {len(aligned)} videos in HTM-Align's form, {len(flags)} sentences, "
+            f"{sum(flags) / len(flags):.0%} alignable",
         ]
     )
 
 
-def _is_made(out: Path, wanted: CorpusSettings, force: bool) -> bool:
+def _is_made(out: Path, wanted: CorpusSettings, force: bool, renew: bool) -> bool:
     """Whether `out` is the corpus asked for; an error where it must not be replaced."""
     if not os.path.lexists(out) or (out.is_dir() and not any(out.iterdir())):
         return False
@@ -111,20 +118,26 @@ def _is_made(out: Path, wanted: CorpusSettings, force: bool) -> bool:
         ) from None
     if force:
         return False
-    if found_form == FORM and found_settings == asdict(wanted):
+    settings = asdict(wanted)
+    if found_form == FORM and found_settings == settings:
         return True
+    # an older form may lack settings that came later
+    same = all(settings.get(name) == value for name, value in found_settings.items())
+    if renew and found_form < FORM and same:
+        logger.info("%s: of form %s, made anew in form %d", out, found_form, FORM)
+        return False
     raise DataError(
         f"demo corpus: {out} was made with other settings ("
-        f"{_differences(found_form, found_settings, asdict(wanted))}); "
+        f"{_differences(found_form, found_settings, settings)}); "
         "choose another folder or replace it with --force"
     )
 
 
 def _differences(form: int, found: dict, wanted: dict) -> str:
     parts = [
-        f"{name} {found.get(name)!r}, now {value!r}"
+        f"{name} {found[name]!r}, now {value!r}"
         for name, value in wanted.items()
-        if found.get(name) != value
+        if name in found and found[name] != value
     ]
     return "; ".join(parts) or f"form {form}, now {FORM}"
 

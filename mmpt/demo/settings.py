@@ -31,6 +31,7 @@ class CorpusSettings:
         filler: share of the captions about a step that carry words that say nothing, 0 to 1.
         test_videos: videos of the MSR-VTT-form test set, each with content no other has.
         finetune_videos: videos of the MSR-VTT-form training set, 20 captions each.
+        align_videos: videos of the HTM-Align-form test set, 80 in HTM-Align itself.
         steps: concepts, each with its words and its feature direction.
         tasks: the steps are dealt out to them evenly.
         shared_steps: further steps that a task borrows from other tasks (faulty negatives).
@@ -52,6 +53,7 @@ class CorpusSettings:
     filler: float = _number(0.6, 0.0, 1.0)
     test_videos: int = _number(100, 1, 2990)  # MSR-VTT's test videos are video7010 to video9999
     finetune_videos: int = _number(60, 1, 7010)
+    align_videos: int = _number(40, 1, 10_000)
     steps: int = _number(60, 2, 384)
     tasks: int = _number(12, 1, 384)
     shared_steps: int = _number(5, 0, 100)

@@ -4,7 +4,7 @@ import itertools
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -21,7 +21,17 @@ class Predictor:
 
     Args:
         config: the whole job config.
+
+    Attributes:
+        processors: role in `dataset` -> class, for tasks whose job files name none.
+        items_per_batch: items of a batch where the task fixes it; None:
+            `fairseq.dataset.batch_size`.
+        scores_suffix: ending of what `save_scores` writes.
     """
+
+    processors: ClassVar[Mapping[str, str]] = {}
+    items_per_batch: int | None = None
+    scores_suffix = ".npy"
 
     def __init__(self, config):
         self.config = config
@@ -36,7 +46,7 @@ class Predictor:
             model: in any mode, on any device; it is put into evaluation mode.
             dataloader: batches as `MMDataset.collater` makes them.
             output_file: name of the file (without ending) in `eval.save_path` that gets the score
-                matrix as `.npy`; nothing is written where either is unset.
+                matrix (`save_scores`); nothing is written where either is unset.
 
         Returns:
             What the metric of the same task takes by keyword, `outputs` always among them.
@@ -47,10 +57,14 @@ class Predictor:
             batches = tqdm(dataloader, desc="predict", unit="batch")
             predictions = self.predict(model, (to_device(batch, device) for batch in batches))
         if output_file is not None and self.save_path is not None:
-            path = Path(self.save_path) / f"{output_file}.npy"
-            with atomic_write(path) as handle:
-                np.save(handle, predictions["outputs"])
+            name = f"{output_file}{self.scores_suffix}"
+            self.save_scores(Path(self.save_path) / name, predictions)
         return predictions
+
+    def save_scores(self, path: Path, predictions: Mapping[str, Any]) -> None:
+        """Writes the scores; a task whose scores are no matrix has its own way."""
+        with atomic_write(path) as handle:
+            np.save(handle, predictions["outputs"])
 
     def predict(self, model: nn.Module, batches: Iterable[dict]) -> dict[str, Any]:
         """The predictions of all batches; each task defines its own."""

@@ -11,6 +11,7 @@ SMALL = {
     "seed": 3,
     "test_videos": 30,
     "finetune_videos": 4,
+    "align_videos": 12,
     "shard_size": 16,
     "per_video_features": True,
     "bert_hidden": 16,

@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -22,6 +23,7 @@ TINY = {
     "seed": 5,
     "test_videos": 3,
     "finetune_videos": 1,
+    "align_videos": 2,
     "steps": 8,
     "tasks": 2,
     "bert_hidden": 8,
@@ -46,7 +48,7 @@ def tiny(tmp_path):
 
 def test_another_process_makes_the_same_bytes(corpus, small_settings, tmp_path):
     """The trained tokenizer, too: another hash seed, another process."""
-    numbers = ("videos", "seed", "test_videos", "shard_size")
+    numbers = ("videos", "seed", "test_videos", "align_videos", "shard_size")
     options = [f"--{name.replace('_', '-')}={small_settings[name]}" for name in numbers]
     command = [sys.executable, "-m", "mmpt.demo", "make", "--out", str(tmp_path / "other")]
     done = subprocess.run(
@@ -92,6 +94,21 @@ def test_other_settings_are_refused_and_forced(tiny):
     assert make_corpus(tiny, force=True, **{**TINY, "seed": 6})
     assert digest(tiny) != before
     assert os.listdir(tiny.parent) == ["tiny"]
+
+
+def test_an_older_form_is_renewed_where_that_is_asked_for(tiny):
+    """Only with the same settings, as far as the older form knew them."""
+    before = digest(tiny)
+    mark = json.loads((tiny / "corpus.json").read_text())
+    del mark["settings"]["align_videos"]
+    (tiny / "corpus.json").write_text(json.dumps({**mark, "form": 1}))
+    with pytest.raises(DataError, match=r"\(form 1, now 2\).*--force"):
+        make_corpus(tiny, **TINY)
+    with pytest.raises(DataError, match=r"\(seed 5, now 6\)"):
+        make_corpus(tiny, renew=True, **{**TINY, "seed": 6})
+    assert make_corpus(tiny, renew=True, **TINY)
+    assert digest(tiny) == before
+    assert not make_corpus(tiny, renew=True, **TINY)
 
 
 def test_force_mends_a_damaged_corpus(tiny):
@@ -211,11 +228,13 @@ def test_whole_numbers_stand_for_shares(tiny, tmp_path):
 def test_command(tmp_path, capsys):
     out = str(tmp_path / "c")
     options = ["--videos", "5", "--seed", "1", "--shift-noise", "0.5", "--irrelevant", "0"]
-    assert run_command(demo.main, ["make", "--out", out, "--test-videos", "7", *options]) == 0
+    options += ["--test-videos", "7", "--align-videos", "3"]
+    assert run_command(demo.main, ["make", "--out", out, *options]) == 0
     said = capsys.readouterr().out
     assert "5 videos" in said
     assert "0% irrelevant" in said
     assert "R@1 0.143" in said
+    assert "3 videos in HTM-Align's form" in said
     assert len(read_truth(out)["msrvtt"]["test"]) == 7
 
 

@@ -85,6 +85,25 @@ def test_msrvtt_items(corpus, truth, split):
             assert step < 0 or {steps[step]["verb"], steps[step]["object"]} <= read
 
 
+def test_alignment_items(corpus, truth):
+    config = {
+        "split": "test",
+        "anno_path": str(corpus / "how2-align/htm_align.json"),
+        "vfeat_dir": str(corpus / "how2-align"),
+        "bert_name": str(corpus / "tinybert"),
+        "max_video_len": 32,
+        "max_len": 96,
+    }
+    names = ("HTMAlignMetaProcessor", "VideoProcessor", "HTMAlignTextProcessor", "HTMAlignAligner")
+    dataset = read_with(config, *names)
+    assert len(dataset) == len(truth["htm_align"])
+    for index, video_id in enumerate(sorted(truth["htm_align"])):
+        item, video = dataset[index], truth["htm_align"][video_id]
+        assert item["video_id"] == video_id
+        assert len(item["vfeats"]) == video["seconds"]
+        assert len(item["caps"]) == len(item["texts"]) == len(video["sentences"])
+
+
 def test_public_readers_need_no_code_of_ours(corpus):
     """Plain numpy, json and csv are enough, without pickled objects inside arrays."""
     for path in corpus.rglob("*.npy"):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from mmpt.demo.sets.base import DemoSet
 from mmpt.demo.sets.how2 import plan_how2
+from mmpt.demo.sets.htm_align import plan_htm_align
 from mmpt.demo.sets.msrvtt import plan_msrvtt
 from mmpt.demo.settings import CorpusSettings
 from mmpt.demo.world import World
@@ -15,6 +16,7 @@ from mmpt.demo.world import World
 SETS: dict[str, Callable[[World, CorpusSettings], DemoSet]] = {
     "how2": plan_how2,
     "msrvtt": plan_msrvtt,
+    "htm_align": plan_htm_align,
 }
 """Name of a set (its key in truth.json) -> what plans it."""
 
