@@ -2,7 +2,8 @@
 
 The arguments are fairseq-train's.  On top of it: the plugin is registered explicitly (so it also
 is in spawned processes), torchrun's environment is understood, a machine without GPUs trains on
-its CPU, an interrupted run goes on from its own last checkpoint, and errors are one line.
+its CPU, an interrupted run goes on from its newest whole checkpoint, a signal makes it write one
+and leave, only one run at a time works in a folder, and errors are one line.
 """
 
 import importlib.util
@@ -11,16 +12,22 @@ import os
 import re
 import sys
 import warnings
+from contextlib import nullcontext
 from pathlib import Path
 
 from mmpt.config.fairseq_args import LAST_CHECKPOINT, RESETS
-from mmpt.errors import USER_ERRORS, LaunchError
+from mmpt.errors import USER_ERRORS, CheckpointError, DataError, LaunchError
+from mmpt.io.resume import newest_whole
+from mmpt.io.run_record import end_run
+from mmpt.io.runlock import refuse_if_held
+from mmpt.utils.distributed import is_master
+from mmpt.utils.signals import StopRequest
 
 logger = logging.getLogger("mmpt.train")
 
 
 def main(argv: list[str]) -> int:
-    """Trains; returns the exit status.
+    """Trains; returns the exit status: 0, or 128 + N where signal N asked it to stop.
 
     Args:
         argv: fairseq-train's arguments, the job file first.
@@ -49,14 +56,29 @@ def main(argv: list[str]) -> int:
     register()
     parser = options.get_training_parser()
     args = options.parse_args_and_arch(parser, input_args=arguments)
+    # else a resumed run waits for a broadcast that recent torch refuses
+    args.load_checkpoint_on_all_dp_ranks |= args.distributed_world_size > 1
+    if is_master():
+        refuse_if_held(args.save_dir)
     continue_own_run(args)
-    distributed_utils.call_main(convert_namespace_to_omegaconf(args), train)
-    return 0
+    config = convert_namespace_to_omegaconf(args)
+    stop = StopRequest()
+    with stop.of_children() if spawns(config) else nullcontext():
+        distributed_utils.call_main(config, train, stop=stop)
+    return stop.exit_status
+
+
+def spawns(config) -> bool:
+    """Whether fairseq will start one process a GPU, and this one only waits."""
+    several = config.distributed_training.distributed_world_size > 1
+    return several and not config.distributed_training.distributed_no_spawn
 
 
 def use_fairseq_logging() -> None:
     """A training logs in fairseq's format, to stdout: importing its trainer sets that up, unless
     the root logger already writes to a stream."""
+    if "fairseq_cli.train" in sys.modules:
+        return  # its import has set up what there is
     root = logging.getLogger()
     for handler in [h for h in root.handlers if type(h) is logging.StreamHandler]:
         root.removeHandler(handler)
@@ -69,38 +91,46 @@ def register() -> None:
     import mmpt.tasks.fairseqmmtask  # noqa: F401
 
 
-def train(config, **kwargs) -> None:
+def train(config, stop: StopRequest, **kwargs) -> None:
     """fairseq's `main` in a process that knows the plugin (a spawned one starts without it).
 
     A user's error that fairseq wraps in one of its own is raised as it was.
+
+    Args:
+        config: fairseq's.
+        stop: set when it returns because a signal asked for it.
     """
     register()
     # fairseq asks for pinned memory on CPUs too, and uses an older name of autocast
     warnings.filterwarnings("ignore", message=r".*(pin_memory|torch\.cuda\.amp\.autocast).*")
     import fairseq_cli.train
 
-    if fairseq_cli.train.train is not train_epoch:
-        train_epoch.by_fairseq = fairseq_cli.train.train
-        fairseq_cli.train.train = train_epoch
+    from mmpt.tasks.fairseqmm_trainer import WatchedLoop
+
     try:
-        fairseq_cli.train.main(config, **kwargs)
-    except USER_ERRORS:
-        raise
-    except Exception as error:
-        cause = error.__cause__ or error.__context__
+        with stop, WatchedLoop(stop):
+            fairseq_cli.train.main(config, **kwargs)
+    except BaseException as error:
+        shown = user_error(error)
+        asked = isinstance(error, SystemExit | KeyboardInterrupt)
+        end_run("stopped" if asked else "failed", stop.name if asked else str(shown or error))
+        if shown is None or shown is error:
+            raise
+        raise shown from None
+    end_run("stopped" if stop else "finished", stop.name or None)
+
+
+def user_error(error: BaseException) -> Exception | None:
+    """The error to show for what came out of fairseq's loop; None where it is a defect."""
+    if isinstance(error, FloatingPointError):
+        return DataError(
+            f"training cannot go on: {error}; lower the learning rate, or look at the features of "
+            "the last batches. The same command goes on from the last checkpoint, from before"
+        )
+    for cause in (error, error.__cause__, error.__context__):
         if isinstance(cause, USER_ERRORS):
-            raise cause from None
-        raise
-
-
-def train_epoch(config, trainer, task, epoch_itr):
-    """fairseq's epoch, unless the run is complete: fairseq looks at `max_update` only after an
-    update, so that starting a finished run again would train on, and overwrite its checkpoints."""
-    limit = config.optimization.max_update
-    if limit and trainer.get_num_updates() >= limit:
-        logger.info("already complete: %d updates of %d", trainer.get_num_updates(), limit)
-        return [None], True
-    return train_epoch.by_fairseq(config, trainer, task, epoch_itr)
+            return cause
+    return None
 
 
 def with_torchrun(argv: list[str]) -> list[str]:
@@ -110,7 +140,13 @@ def with_torchrun(argv: list[str]) -> list[str]:
     """
     if "TORCHELASTIC_RUN_ID" not in os.environ and "LOCAL_RANK" not in os.environ:
         return argv
-    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    unset = [v for v in ("WORLD_SIZE", "RANK", "LOCAL_RANK") if not os.environ.get(v)]
+    if unset:
+        raise LaunchError(
+            f"started as one of several processes, but {' and '.join(unset)} is not set: every "
+            "process would train alone; start them with torchrun, or unset LOCAL_RANK for one"
+        )
+    world_size = int(os.environ["WORLD_SIZE"])
     if world_size == 1:
         return argv
     import torch
@@ -164,21 +200,41 @@ def without_gpu(argv: list[str]) -> list[str]:
 
 
 def continue_own_run(args) -> None:
-    """A run that was interrupted goes on from its own last checkpoint.
+    """A run that was interrupted goes on from its own newest whole checkpoint.
 
     A job file that names another run's checkpoint with resets would otherwise start from that one
     again, and lose what this run has done.
+
+    Raises:
+        CheckpointError: there are checkpoints, but none that training can go on from.
     """
-    own = os.path.join(args.save_dir, LAST_CHECKPOINT)
+    found = newest_whole(args.save_dir)
+    if is_master():
+        for path in found.broken:
+            going_on = f"; going on from {found.path}" if found.path else ""
+            logger.warning("checkpoint %s is broken%s", path, going_on)
+    if found.path is None:
+        if found.broken:
+            raise CheckpointError(
+                f"{args.save_dir}: no whole checkpoint to go on from, broken: "
+                f"{', '.join(path.name for path in found.broken)}; delete them to start anew"
+            )
+        return
+    last = found.path.name == LAST_CHECKPOINT
+    if not last and os.path.isfile(args.restore_file) and found.path.samefile(args.restore_file):
+        return  # put there to start from, with the resets that were asked for
     resets = [name for name in RESETS if getattr(args, name, False)]
-    if not os.path.isfile(own) or (args.restore_file == LAST_CHECKPOINT and not resets):
+    if last and args.restore_file == LAST_CHECKPOINT and not resets:
         return
     elsewhere = "" if args.restore_file == LAST_CHECKPOINT else f", not from {args.restore_file}"
-    logger.info(
-        "%s exists: continuing from it with its whole state%s (delete the folder to start anew)",
-        own,
-        elsewhere,
-    )
-    args.restore_file = LAST_CHECKPOINT
+    if is_master():
+        logger.info(
+            "%s exists: continuing from it with its whole state%s (delete the folder to start "
+            "anew)",
+            found.path,
+            elsewhere,
+        )
+    args.restore_file = LAST_CHECKPOINT if last else str(found.path)
+    args.finetune_from_model = None
     for name in RESETS:
         setattr(args, name, False)

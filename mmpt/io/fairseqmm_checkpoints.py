@@ -1,12 +1,21 @@
-"""fairseq's own checkpoint reading, made safe and clear."""
+"""fairseq's own checkpoint reading and writing, made safe and clear."""
 
 import functools
 import os
+import shutil
+import sys
+from pathlib import Path
 
+import torch
 from fairseq import checkpoint_utils
+from fairseq.file_io import PathManager
 
-from mmpt.errors import CheckpointError
+from mmpt.errors import USER_ERRORS, CheckpointError
+from mmpt.io.atomic import atomic_path, atomic_write
 from mmpt.io.checkpoints import reading_checkpoint
+
+CRASH_FILE = "crash.pt"
+"""What fairseq writes on an error inside an update; nothing can be resumed from it."""
 
 _last_read = "checkpoint"
 
@@ -42,3 +51,67 @@ def make_loading_safe() -> None:
 
     load_checkpoint_to_cpu.names_the_file = True
     checkpoint_utils.load_checkpoint_to_cpu = load_checkpoint_to_cpu
+
+
+def make_saving_safe() -> None:
+    """Makes every checkpoint appear under its name whole, or not at all.
+
+    fairseq copies into `checkpoint_last.pt` and `checkpoint_best.pt`, so that a kill leaves them
+    truncated, and on an error it appends a second attempt to the first.  Calling this twice is
+    harmless.
+    """
+    checkpoint_utils.torch_persistent_save = save_whole
+    PathManager.copy = staticmethod(copy_whole)
+
+
+def save_whole(content: dict, filename: str, async_write: bool = False) -> None:
+    """Writes a checkpoint in place of fairseq's `torch_persistent_save`.
+
+    Raises:
+        CheckpointError: the file cannot be written; what stood under its name is untouched.
+    """
+    if os.path.basename(filename) == CRASH_FILE and isinstance(sys.exc_info()[1], USER_ERRORS):
+        return  # the message says what is wrong; the state of the model does not
+    with _writing(filename), atomic_write(filename) as file:
+        torch.save(content, file)
+
+
+def copy_whole(source: str, target: str, overwrite: bool = True) -> bool:
+    """Gives a finished checkpoint a second name, in place of fairseq's copying.
+
+    Both names share the bytes where the file system can: files are only ever replaced, never
+    written into, so they cannot change under each other.
+
+    Raises:
+        CheckpointError: as `save_whole`.
+    """
+    with _writing(target), atomic_path(target) as temporary:
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)
+    return True
+
+
+class _writing:
+    """Turns what fails in writing a checkpoint into one clear line."""
+
+    def __init__(self, filename: str):
+        self.path = Path(filename)
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind, error, trace) -> None:
+        # torch wraps what a file object raises in its own RuntimeError
+        if not isinstance(error, OSError | RuntimeError):
+            return
+        cause = error
+        while not isinstance(cause, OSError) and (cause.__cause__ or cause.__context__):
+            cause = cause.__cause__ or cause.__context__
+        reason = cause.strerror if isinstance(cause, OSError) else str(error).splitlines()[0]
+        kept = "the one before it is untouched; " if self.path.exists() else ""
+        raise CheckpointError(
+            f"checkpoint {self.path} cannot be written ({reason}): {kept}make room and give the "
+            "same command again, the run goes on from its newest checkpoint"
+        ) from error

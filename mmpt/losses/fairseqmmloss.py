@@ -1,14 +1,19 @@
 """fairseq's view of a loss: `--criterion mmloss`."""
 
 import logging
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
 
+import torch
 from fairseq.criterions import FairseqCriterion, register_criterion
 from fairseq.logging import metrics
 
 logger = logging.getLogger(__name__)
 
 ROUND = 4
-COUNTS = {"nsentences", "ntokens", "sample_size"}
+COUNTS = {"nsentences", "sample_size", "clips", "wait_s", "passed_s"}
+"""Sums, everything else that is logged being a mean over batches."""
 
 
 @register_criterion("mmloss")
@@ -23,9 +28,8 @@ class MMCriterion(FairseqCriterion):
     def __init__(self, task):
         super().__init__(task)
         self.mmloss = task.mmtask.loss
-        # an overflow in half precision is fairseq's to handle: it skips that update
-        half = getattr(task.args, "fp16", False) or getattr(task.args, "amp", False)
-        if self.mmloss is not None and half:
+        # the task decides what becomes of a batch whose loss is not finite
+        if self.mmloss is not None:
             self.mmloss.allow_non_finite = True
 
     def load_state_dict(self, state_dict, strict: bool = True):
@@ -41,9 +45,10 @@ class MMCriterion(FairseqCriterion):
         logged = {
             "loss": output.total.detach(),
             "nsentences": sample["caps"].size(0),
-            "ntokens": sample["caps"].numel() // sample["caps"].size(-1),
             "sample_size": 1,
         }
+        if model.training:
+            logged.update(clips=clip_count(sample), **self.task.telemetry.wait.take())
         logged.update({name: value.detach() for name, value in output.parts.items()})
         return output.total, 1, logged
 
@@ -51,12 +56,47 @@ class MMCriterion(FairseqCriterion):
     def reduce_metrics(cls, logging_outputs) -> None:
         """Logs the mean over batches, as plain floats: a tensor would be pickled into checkpoints
         in a form that safe loading refuses."""
-        batches = sum(float(log.get("sample_size", 0)) for log in logging_outputs)
-        for name in logging_outputs[0] if batches else ():
+        totals = sums(logging_outputs)
+        batches = totals.get("sample_size", 0)
+        if not batches:
+            return
+        for name, total in totals.items():
             if name not in COUNTS:
-                total = sum(float(log[name]) for log in logging_outputs)
                 metrics.log_scalar(name, total / batches, weight=batches, round=ROUND)
+        metrics.log_scalar("bsz", totals["nsentences"], priority=190, round=1)
 
     @staticmethod
     def logging_outputs_can_be_summed() -> bool:
         return True
+
+
+def clip_count(sample: Mapping[str, Any]) -> int:
+    """The clips of a batch, however they are grouped: `vfeats` is [..., frames, width], where
+    there are none `caps` is [..., words]."""
+    shape = sample["vfeats"].shape[:-2] if "vfeats" in sample else sample["caps"].shape[:-1]
+    return math.prod(shape)
+
+
+def sums(logging_outputs: Iterable[Mapping[str, Any]]) -> dict[str, float]:
+    """Each number's sum over batches (or over what the processes have summed already).
+
+    The device is waited for once, not once a number.
+    """
+    logging_outputs = list(logging_outputs)
+    on_device = [
+        value
+        for logged in logging_outputs
+        for value in logged.values()
+        if torch.is_tensor(value) and value.device.type != "cpu"
+    ]
+    if on_device:
+        read = torch.stack([value.double().reshape(()) for value in on_device]).tolist()
+        known = dict(zip(map(id, on_device), read, strict=True))
+    else:
+        known = {}
+    totals: dict[str, float] = {}
+    for logged in logging_outputs:
+        for name, value in logged.items():
+            number = known[id(value)] if id(value) in known else float(value)
+            totals[name] = totals.get(name, 0.0) + number
+    return totals

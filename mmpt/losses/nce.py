@@ -11,6 +11,7 @@ The similarities are in `similarity.py`, the small losses in `loss.py`, fairseq'
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -199,6 +200,8 @@ class SequenceContrastLoss(Loss):
     def __init__(self, config: Any):
         super().__init__(config)
         _refuse_gathering(config)
+        self.observer: Callable[[ParagraphContrast], None] | None = None
+        """Is shown the matrices of every batch while it is set; looking at them changes nothing."""
         section = "loss.sequence_contrast"
         self.settings = SequenceSettings(
             length=options.count(config, f"{section}.threshold", 8),
@@ -217,7 +220,8 @@ class SequenceContrastLoss(Loss):
                 f"({self.settings.length}) is needed"
             )
         if options.flag(config, f"{section}.learn_temperature"):
-            self.logit_scale = torch.nn.Parameter(torch.tensor(INITIAL_LOGIT_SCALE))
+            # one axis: fairseq's reduction of gradients cannot take a parameter without any
+            self.logit_scale = torch.nn.Parameter(torch.tensor([INITIAL_LOGIT_SCALE]))
         else:
             self.logit_scale = torch.tensor(INITIAL_LOGIT_SCALE, dtype=torch.float64)
 
@@ -231,7 +235,7 @@ class SequenceContrastLoss(Loss):
         check_features(features, self.settings.length)
         with torch.no_grad():
             self.logit_scale.clamp_(*LOGIT_SCALE_RANGE)
-        return video_paragraph_contrast(features, self.settings, self.logit_scale)
+        return video_paragraph_contrast(features, self.settings, self.logit_scale.squeeze())
 
     def evaluate(
         self,
@@ -251,9 +255,11 @@ class SequenceContrastLoss(Loss):
             text_mask_outputs.bool(),
         )
         result = self.contrast(features)
+        if self.observer is not None:
+            self.observer(result)
         parts = {
             "loss_seq": result.loss.detach(),
-            "temperature": self.logit_scale.detach().exp(),
+            "temperature": self.logit_scale.detach().exp().squeeze(),
             **_transport_parts(result),
         }
         return LossOutput(result.loss, parts)

@@ -5,25 +5,36 @@ import logging
 import math
 import os
 
+import torch
+from fairseq.optim.amp_optimizer import AMPOptimizer
 from fairseq.tasks import LegacyFairseqTask, register_task
 from omegaconf import OmegaConf
 
-import mmpt.losses.fairseqmmloss  # noqa: F401  (registers --criterion mmloss)
 from mmpt.config import load_config, prepare_run
 from mmpt.config.access import setting
 from mmpt.config.fairseq_args import LAST_CHECKPOINT
 from mmpt.datasets.fairseqmmdataset import FairseqMMDataset
-from mmpt.errors import CheckpointError, ConfigError
-from mmpt.io.fairseqmm_checkpoints import make_loading_safe
+from mmpt.errors import CheckpointError, ConfigError, LaunchError
+from mmpt.io.fairseqmm_checkpoints import make_loading_safe, make_saving_safe
+from mmpt.io.resume import remove_leftovers
+from mmpt.io.run_record import begin_run, note_progress
+from mmpt.io.runlock import hold_run_folder
+from mmpt.losses.fairseqmmloss import sums  # (the module registers --criterion mmloss)
+from mmpt.losses.watch import LossWatch
 from mmpt.processors.paths import SPLIT_KEYS
+from mmpt.tasks.fairseqmm_telemetry import Telemetry, log_update, watch_training
+from mmpt.tasks.pictures import Pictures
 from mmpt.tasks.task import DATA, Task
-from mmpt.utils.distributed import is_master
+from mmpt.utils.distributed import get_world_size, is_master
 
 logger = logging.getLogger(__name__)
 
 # Workers that outlive their epoch keep its groups of videos, and an iterator that is collected with
 # its workers alive waits five seconds for each of them.
 LOADER_SETTINGS = argparse.Namespace(reuse_dataloader=False, persistent_workers=False)
+
+NON_FINITE_LIMIT = 5
+"""So many non-finite losses in a row end a run, where `non_finite_limit` is not set."""
 
 
 @register_task("mmtask")
@@ -38,14 +49,48 @@ class FairseqMMTask(LegacyFairseqTask):
         super().__init__(args)
         self.cfg = LOADER_SETTINGS
         make_loading_safe()
+        make_saving_safe()
         config = load_config(args)
+        if is_training(args):
+            refuse_lone_processes()
+            if is_master():
+                hold_run_folder(args.save_dir)
+                remove_leftovers(args.save_dir)
         refuse_missing_restore_file(args, setting(config, "restore_optional", False))
         self.mmtask = Task.config_task(config)
         self.mmtask.refuse_retrieval(last_epoch(args))
         self.mmtask.build_loss()
         self.mmtask.build_dataset()
-        if is_master() and getattr(args, "save_dir", None):
-            prepare_run(with_arguments(config, args))
+        self.losses = LossWatch(setting(config, "non_finite_limit", NON_FINITE_LIMIT))
+        self.some_skipped = False
+        self.telemetry = Telemetry(self._pictures(config))
+        if is_training(args):
+            watch_training(self.telemetry)
+            if is_master():
+                prepare_run(with_arguments(config, args))
+                self._begin_record(config)
+
+    def _pictures(self, config) -> Pictures | None:
+        """What draws the transport, where the job asks for it, in the first process."""
+        interval = setting(config, "picture_interval", 0)
+        if not interval or not is_training(self.args):
+            return None
+        pictures = Pictures(
+            self.mmtask.loss, interval, getattr(self.args, "tensorboard_logdir", None)
+        )
+        return pictures if is_master() else None
+
+    def _begin_record(self, config) -> None:
+        on_gpu = torch.cuda.is_available() and not getattr(self.args, "cpu", False)
+        begin_run(
+            self.args.save_dir,
+            job=self.args.taskconfig,
+            dataset=OmegaConf.to_container(config.dataset, resolve=True),
+            max_update=self.args.max_update,
+            max_epoch=self.args.max_epoch,
+            processes=get_world_size(),
+            device=torch.cuda.get_device_name() if on_gpu else "cpu",
+        )
 
     def load_dataset(self, split: str, **kwargs) -> None:
         """Wraps the task's data set of a split for fairseq.
@@ -79,6 +124,69 @@ class FairseqMMTask(LegacyFairseqTask):
             self.mmtask.begin_epoch(kwargs.get("epoch", 1), kwargs.get("seed", 1))
         return super().get_batch_iterator(dataset, *args, **kwargs)
 
+    def train_step(
+        self, sample, model, criterion, optimizer, update_num, ignore_grad=False, **kwargs
+    ):
+        """fairseq's step, but a batch whose loss is NaN or infinite changes nothing.
+
+        It counts as no batch, with gradients of zero, so that the other processes' batches still
+        make an update; if nothing else is in the update, the optimizer's step is skipped.  In
+        half precision the batch is fairseq's to skip, and is only counted here.
+
+        Raises:
+            DataError: `non_finite_limit` such batches in a row.
+        """
+        model.train()
+        model.set_num_updates(update_num)
+        half = isinstance(optimizer, AMPOptimizer)
+        with torch.autocast("cuda", enabled=half):
+            loss, sample_size, logged = criterion(model, sample)
+        finite = ignore_grad or self.losses.is_finite(loss, sample, update_num)
+        if not finite and not (half or getattr(self.args, "fp16", False)):
+            self.some_skipped = True
+            trained = [p for p in model.parameters() if p.requires_grad]
+            loss = sum((parameter.sum() * 0 for parameter in trained), start=loss.new_zeros(()))
+            # of the same types as before: processes sum tensors and numbers apart
+            logged = {
+                n: torch.zeros_like(v) if torch.is_tensor(v) else 0 for n, v in logged.items()
+            }
+            sample_size = 0
+        elif ignore_grad:
+            loss = loss * 0
+        optimizer.backward(loss)
+        return loss, sample_size, logged
+
+    def optimizer_step(self, optimizer, model, update_num) -> None:
+        """No step on gradients that are zero because every batch of the update was skipped: the
+        optimizer's momentum would move the weights."""
+        skipped, self.some_skipped = self.some_skipped, False
+        if skipped and not any(
+            bool(p.grad.any()) for p in model.parameters() if p.grad is not None
+        ):
+            return
+        super().optimizer_step(optimizer, model=model, update_num=update_num)
+
+    def build_model(self, cfg, from_checkpoint: bool = False):
+        """Builds the model, and notes what is loaded into it."""
+        model = super().build_model(cfg, from_checkpoint)
+        note = self.telemetry.note_restored
+        model.mmmodel.register_load_state_dict_post_hook(lambda *_: note())
+        return model
+
+    def reduce_metrics(self, logging_outputs, criterion) -> None:
+        """Logs the loss and its parts, and in training what else there is to tell of an update."""
+        totals = sums(logging_outputs)
+        type(criterion).reduce_metrics([totals])
+        log_update(totals)
+
+    def post_validate(self, model, stats, agg) -> None:
+        """Called by fairseq with a validation's means."""
+        note_progress(at_once=True, valid_loss=float(stats["loss"]))
+
+    def post_save(self, checkpoint: str, updates: int) -> None:
+        """Called by fairseq after a checkpoint was written."""
+        note_progress(at_once=True, updates=updates)
+
     def max_positions(self):
         return None
 
@@ -106,6 +214,26 @@ def refuse_missing_restore_file(args: argparse.Namespace, optional: bool) -> Non
             "restore_optional: true in the job file to start without it"
         )
     logger.warning("--restore-file %s does not exist: starting without it", restore_file)
+
+
+def is_training(args: argparse.Namespace) -> bool:
+    """Whether the task was set up to train, not to evaluate."""
+    return getattr(args, "save_dir", None) is not None and hasattr(args, "max_epoch")
+
+
+def refuse_lone_processes() -> None:
+    """fairseq does not always read torchrun's environment: each process would train alone, in one
+    folder.
+
+    Raises:
+        LaunchError: this is one of several processes, and the trainer was not told.
+    """
+    started = os.environ.get("WORLD_SIZE", "1")
+    if started != "1" and not torch.distributed.is_initialized():
+        raise LaunchError(
+            f"{started} processes were started, but fairseq-train knows of one: each would train "
+            "alone, in one folder; start train.py instead, with the same arguments"
+        )
 
 
 def last_epoch(args: argparse.Namespace) -> float:

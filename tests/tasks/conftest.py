@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from .forkserver import ForkServer
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 PLUGIN = ["--user-dir", str(REPOSITORY / "mmpt"), "--task", "mmtask", "--arch", "mmarch"]
 
@@ -63,3 +65,11 @@ def workspace(tmp_path, golden_dir, tinybert, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "argv", list(sys.argv))
     return Workspace(tmp_path, OmegaConf.load(source / "fairseq_ckpt/train_tiny.yaml"))
+
+
+@pytest.fixture(scope="session")
+def forkserver():
+    """Real training processes that can be killed."""
+    server = ForkServer()
+    yield server
+    server.close()

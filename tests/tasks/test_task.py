@@ -97,7 +97,8 @@ def test_task_names(workspace):
     ],
 )
 def test_unknown_processors(workspace, section, name):
-    config = load_config(config_file=workspace.job(dataset={section: name}))
+    config = load_config(config_file=workspace.job())
+    config.dataset[section] = name
     with pytest.raises(ConfigError, match=rf"dataset.{section}: unknown name '{name}' \(did you"):
         Task.config_task(config).build_dataset()
 

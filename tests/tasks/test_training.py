@@ -59,18 +59,6 @@ def test_repeats_resumes_and_does_not_depend_on_workers(workspace, caplog):
     assert (workspace.folder / "runs/whole/config.yaml").is_file()
 
 
-def test_learned_temperature_is_trained_saved_and_restored(workspace):
-    job = workspace.job(loss={"sequence_contrast": {"learn_temperature": True}})
-    arguments = {"num_workers": 0, "save_dir": "runs/tau", "lr": 0.05}
-    train.main(workspace.arguments(job, max_update=3, **arguments))
-    first = read_checkpoint("runs/tau/checkpoint_last.pt")["criterion"]
-    ((name, value),) = first.items()
-    assert name.endswith("logit_scale") and value.item() != pytest.approx(2.6592, abs=1e-3)
-    train.main(workspace.arguments(job, max_update=4, **arguments))
-    second = read_checkpoint("runs/tau/checkpoint_last.pt")["criterion"][name]
-    assert 0 < abs(second.item() - value.item()) < 0.1
-
-
 def test_learned_temperature_starts_from_a_checkpoint_without_one(workspace, caplog):
     job = workspace.job()
     train.main(workspace.arguments(job, "runs/first", num_workers=0, max_update=1))
@@ -158,7 +146,8 @@ def test_own_checkpoint_wins_over_the_restore_file(tmp_path):
     args = Namespace(save_dir=str(tmp_path), restore_file="other.pt", **resets)
     train.continue_own_run(args)
     assert args.restore_file == "other.pt" and args.reset_optimizer
-    (tmp_path / "checkpoint_last.pt").touch()
+    state = {"optimizer_history": [{"num_updates": 1}], "extra_state": {"train_iterator": {}}}
+    torch.save(state, tmp_path / "checkpoint_last.pt")
     train.continue_own_run(args)
     assert args.restore_file == "checkpoint_last.pt"
     assert not any(getattr(args, name) for name in train.RESETS)
