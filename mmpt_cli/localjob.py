@@ -9,24 +9,26 @@ run's folder, and then passes on the child's exit status and the signals it gets
 
 import argparse
 import logging
-import os
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from omegaconf import DictConfig
 
 from mmpt.config.access import setting
-from mmpt.config.check import is_pipeline
-from mmpt.config.fairseq_args import LAST_CHECKPOINT, for_cpu, trainer_settings, without_restore
+from mmpt.config.check import check_available, is_pipeline
+from mmpt.config.fairseq_args import for_cpu, trainer_settings
 from mmpt.config.jobtypes import JOB_TYPES
 from mmpt.config.load import load_config, prepare_run, with_run_folder
 from mmpt.errors import LaunchError
-from mmpt_cli.child import run_child
+from mmpt_cli.child import Outcome, run_child
 from mmpt_cli.command import Plan, command_of, is_evaluation, plan
+from mmpt_cli.folders import NewFolder
 from mmpt_cli.pipeline import Pipeline, expand, write_files
+from mmpt_cli.preflight import has_begun, refuse_shared_folders, settings_with_checkpoint
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +55,7 @@ def main(argv: list[str]) -> int:
         LaunchError: a job cannot be started as asked.
     """
     args = _parser().parse_args(argv)
-    files = [file for file in args.yaml.split(",") if file]
+    files = [file for entry in args.yaml for file in entry.split(",") if file]
     if not files:
         raise LaunchError("no job file was named: give a YAML file below projects/")
     pipelines, jobs = read_jobs(files, args.jobtype)
@@ -62,6 +64,8 @@ def main(argv: list[str]) -> int:
         raise LaunchError(f"{single}: --generate is for pipeline files (those with base_dir)")
     for job in jobs:
         plan(job.file, job.job_type)
+    trained = [job for job in jobs if plan(job.file, job.job_type).kind != "predict"]
+    refuse_shared_folders([(job.file, job.config) for job in trained])
     if args.dryrun:
         for pipeline in pipelines.values():
             for file in pipeline.files:
@@ -71,6 +75,9 @@ def main(argv: list[str]) -> int:
         return 0
     for pipeline in pipelines.values():
         write_files(pipeline)
+    if not args.generate:
+        for job in jobs:
+            check_available(job.config, job.file)
     return 0 if args.generate else run_jobs(jobs)
 
 
@@ -108,16 +115,36 @@ def dry_command(job: Job) -> list[str]:
 def run_jobs(jobs: list[Job]) -> int:
     """Runs jobs in order, stopping at the first that fails or is stopped by a signal."""
     for number, job in enumerate(jobs, start=1):
-        status, stopped_by = run_child(real_command(job))
-        last = number == len(jobs)
-        if stopped_by is not None and not last:
-            logger.info("stopped by a signal: %d more jobs are not started", len(jobs) - number)
+        status, stopped_by = run_job(job)
+        left = len(jobs) - number
+        if stopped_by is not None and (status or left):
+            rest = f"; {left} more jobs are not started" if left else ""
+            logger.info(
+                "%s: stopped by %s, status %d%s",
+                job.file,
+                signal.Signals(stopped_by).name,
+                status,
+                rest,
+            )
             return status or 128 + stopped_by
         if status != 0:
-            if not last:
-                logger.info("%s failed: %d more are not started", job.file, len(jobs) - number)
+            if left:
+                logger.info("%s failed: %d more are not started", job.file, left)
             return status
     return 0
+
+
+def run_job(job: Job) -> Outcome:
+    """Runs one job; a folder that was made for a run which then never began is taken back."""
+    save_dir = setting(job.config, "fairseq.checkpoint.save_dir")
+    folder = None if save_dir is None else NewFolder(save_dir)
+    outcome = None
+    try:
+        outcome = run_child(real_command(job))
+    finally:
+        if folder is not None and (outcome is None or outcome.status != 0):
+            folder.remove_if_unused()
+    return outcome
 
 
 def real_command(job: Job) -> list[str]:
@@ -132,15 +159,15 @@ def real_command(job: Job) -> list[str]:
         return command_of(job.file, chosen, {})
     wants_cpu = bool(trainer_settings(job.config).get("cpu"))
     chosen, on_cpu = place(job, chosen, count_gpus(), wants_cpu)
-    settings = _settings_with_checkpoint(job)
+    settings = settings_with_checkpoint(job.file, job.config)
     if on_cpu:
         settings, dropped = for_cpu(settings)
         reason = "as the job file says" if wants_cpu else "no GPU on this machine"
         without = f", without {' and '.join(dropped)}" if dropped else ""
         logger.info("%s: training on the CPU (%s)%s", job.file, reason, without)
     # a run that is there already keeps its config.yaml until the training has found its data
-    started = Path(settings.get("save_dir", ""), LAST_CHECKPOINT).is_file()
-    prepared = (with_run_folder if started else prepare_run)(job.config, job.file)
+    prepare = with_run_folder if has_begun(settings) else prepare_run
+    prepared = prepare(job.config, job.file)
     if "tensorboard_logdir" in settings:
         settings["tensorboard_logdir"] = prepared.fairseq.common.tensorboard_logdir
     return command_of(job.file, chosen, settings)
@@ -197,35 +224,6 @@ def count_gpus() -> int:
     return int(asked.stdout.split()[-1])
 
 
-def _settings_with_checkpoint(job: Job) -> dict[str, Any]:
-    """The trainer's arguments, after a look at the checkpoint that the job starts from.
-
-    fairseq takes a restore file that is not there for "start from scratch": a typo would cost days.
-    """
-    settings = trainer_settings(job.config)
-    start = settings.get("finetune_from_model")
-    if start is not None and not Path(start).is_file():
-        raise LaunchError(
-            f"{job.file}: fairseq.checkpoint.finetune_from_model: no file {start!r}; train or "
-            "download it first"
-        )
-    restore = settings.get("restore_file")
-    own = os.path.join(settings.get("save_dir", ""), LAST_CHECKPOINT)
-    if restore in (None, LAST_CHECKPOINT) or Path(restore).is_file():
-        return settings
-    if Path(own).is_file():
-        return settings  # an interrupted run: train.py goes on from its own checkpoint
-    if setting(job.config, "restore_optional", False):
-        logger.info(
-            "%s: no file %s: starting without it (restore_optional is set)", job.file, restore
-        )
-        return without_restore(settings)
-    raise LaunchError(
-        f"{job.file}: fairseq.checkpoint.restore_file: no file {restore!r}; train or download it "
-        "first, or set restore_optional: true at the top of the file to start without it"
-    )
-
-
 def _say_evaluation(job: Job) -> None:
     asked = JOB_TYPES[job.job_type or "local_predict"]
     if is_evaluation(job.file) and asked.kind != "predict":
@@ -244,7 +242,12 @@ def _parser() -> argparse.ArgumentParser:
         epilog=f"job types:\n{types}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("yaml", metavar="YAML[,YAML...]", help="job or pipeline files, in order")
+    parser.add_argument(
+        "yaml",
+        nargs="+",
+        metavar="YAML",
+        help="job or pipeline files, in order, separated by spaces or commas",
+    )
     parser.add_argument("--jobtype", metavar="TYPE", help="instead of the file's task_type")
     parser.add_argument("--dryrun", action="store_true", help="print the commands, do nothing")
     parser.add_argument(

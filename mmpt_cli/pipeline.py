@@ -103,7 +103,7 @@ def _jobs(
                 raise ConfigError(
                     f"{file}: run_task: {name!r} is in no task_list and not in "
                     f"projects/{content['project_dir']}{nearest(name, names)}; "
-                    f"known: {', '.join(names)}"
+                    f"known: {', '.join(names) or 'none'}"
                 )
 
 

@@ -9,15 +9,22 @@ import argparse
 import json
 import logging
 import platform
+import sys
 import time
 from pathlib import Path
 from typing import Any, NamedTuple
+
+if __name__ == "__main__":  # a script finds its own folder alone, not the repository
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from omegaconf import DictConfig, OmegaConf
 
 from mmpt.config import load_config
 from mmpt.config.access import setting
+from mmpt.config.check import check_available
 from mmpt.errors import CheckpointError, ConfigError, LaunchError
+from mmpt_cli.checkpoint_files import find_checkpoints, score_names
+from mmpt_cli.folders import results_folder
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +51,6 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: list[str]) -> int:
     """Evaluates the job files in order; returns the exit status, raises on the first failure."""
     args = build_parser().parse_args(argv)
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
     for name in [part for entry in args.yaml for part in entry.split(",") if part]:
         evaluate_job(Path(name), args.checkpoint, args.out, args.device)
     return 0
@@ -61,78 +67,91 @@ def evaluate_job(
     Raises:
         ConfigError, DataError, CheckpointError, LaunchError: with the line to print.
     """
+    config = load_config(config_file=str(path))
     only_predicts = path.name.startswith("vis")
     if not only_predicts and not path.name.startswith("test"):
         raise ConfigError(
             f"{path}: a job file to evaluate is called test*.yaml (or vis*.yaml, to predict only)"
         )
-    config = load_config(config_file=str(path))
-    files = [Path(checkpoint)] if checkpoint else find_checkpoints(config, only_predicts)
-    job = load_job(path, config, out)
-    results: list[dict] = []
-    for file, scores_name in zip(files, score_names(path.stem, files), strict=True):
-        print(f"{path.stem}: {file}")
-        results.append(evaluate_checkpoint(job, file, scores_name, results, device, only_predicts))
-    return write_results(job, results)
+    check_available(config, str(path))
+    searched, config = config, with_results_folder(path, config, out)  # --out holds results only
+    files = [Path(checkpoint)] if checkpoint else find_checkpoints(searched, only_predicts)
+    device = pick_device(device)
+    folder = config.eval.save_path
+    with results_folder(folder):
+        try:
+            job = load_job(path, config)
+        except ConfigError as error:
+            raise ConfigError(f"{path}: {error}") from error
+        results, failed = evaluate_all(job, files, device, only_predicts)
+        content = write_results(job, results, failed)
+    if failed:
+        raise CheckpointError(
+            f"{len(failed)} of {len(files)} checkpoints could not be evaluated "
+            f"({failed[0]['error']}); the results of the others are in {folder}"
+        )
+    return content
 
 
-def find_checkpoints(config: DictConfig, only_named: bool = False) -> list[Path]:
-    """The checkpoints of a job, each file once: those of `eval.save_path`, then the named one.
+def evaluate_all(
+    job: Job, files: list[Path], device: str, only_predicts: bool
+) -> tuple[list[dict], list[dict]]:
+    """The entries of the checkpoints that could be evaluated, and of those that could not.
 
     Raises:
-        CheckpointError: there is none; the message lists the places looked at.
+        CheckpointError: none could be; the reason of the first.
     """
-    folder = setting(config, "eval.save_path")
-    named = setting(config, "fairseq.common_eval.path")
-    folders = [Path(folder)] if folder and not only_named else []
-    if folders and folders[0].name == "eval":
-        folders.append(folders[0].parent)
-    found = [file for place in folders for file in sorted(place.glob("checkpoint*.pt"))]
-    if named and Path(named).is_file():
-        found.append(Path(named))
-    elif named and found:
-        logger.warning("fairseq.common_eval.path: no file %s; evaluating without it", named)
-    unique: list[Path] = []
-    for file in found:
-        if not any(file.samefile(other) for other in unique):
-            unique.append(file)
-    if not unique:
-        places = [str(place / "checkpoint*.pt") for place in folders] + ([named] if named else [])
-        raise CheckpointError(f"no checkpoint found; looked at {', '.join(places) or 'no place'}")
-    return unique
+    results: list[dict] = []
+    failed: list[dict] = []
+    for file, scores_name in zip(files, score_names(job.path.stem, files), strict=True):
+        print(f"{job.path.stem}: {file}")
+        try:
+            results.append(
+                evaluate_checkpoint(job, file, scores_name, results, device, only_predicts)
+            )
+        except CheckpointError as error:
+            if len(files) == 1 or (len(failed) == len(files) - 1):
+                raise
+            logger.error("%s", error)
+            failed.append({"checkpoint": str(file), "error": str(error)})
+    return results, failed
 
 
-def score_names(job: str, files: list[Path]) -> list[str]:
-    """A name for each checkpoint's score matrix, told apart by folder where stems are equal."""
-    stems = [file.stem for file in files]
-    return [
-        f"scores_{job}_{file.stem}"
-        if stems.count(file.stem) == 1
-        else f"scores_{job}_{file.resolve().parent.name}_{file.stem}"
-        for file in files
-    ]
+def with_results_folder(path: Path, config: DictConfig, out: Path | None) -> DictConfig:
+    """The config with the folder of the results filled in: `--out`, else `eval.save_path`.
+
+    Raises:
+        ConfigError: neither is given.
+    """
+    if out is not None:
+        return OmegaConf.merge(config, {"eval": {"save_path": str(out)}})
+    if setting(config, "eval.save_path") is None:
+        raise ConfigError(f"{path}: eval.save_path is not set, and no --out given")
+    return config
 
 
-def load_job(path: Path, config: DictConfig, out: Path | None) -> Job:
+def load_job(path: Path, config: DictConfig, out: Path | None = None) -> Job:
     """Builds the test set and the evaluator."""
     from torch.utils.data import DataLoader
 
     from mmpt.evaluators import Evaluator
     from mmpt.tasks import Task
 
-    if out is not None:
-        config = OmegaConf.merge(config, {"eval": {"save_path": str(out)}})
-    if setting(config, "eval.save_path") is None:
-        raise ConfigError(f"{path}: eval.save_path is not set, and no --out given")
+    config = with_results_folder(path, config, out)
+    evaluator = Evaluator(config)
+    predictor = evaluator.predictor
+    unnamed = [r for r in predictor.processors if setting(config, f"dataset.{r}") is None]
+    own = {"dataset": {role: predictor.processors[role] for role in unnamed}}
+    config = OmegaConf.merge(config, own)
     task = Task.config_task(config)
     data = task.build_split("test")
     loader = DataLoader(
         data,
-        batch_size=setting(config, "fairseq.dataset.batch_size", 1),
+        batch_size=predictor.items_per_batch or setting(config, "fairseq.dataset.batch_size", 1),
         num_workers=setting(config, "fairseq.dataset.num_workers", 0),
         collate_fn=data.collater,
     )
-    return Job(path, config, task, loader, Evaluator(config))
+    return Job(path, config, task, loader, evaluator)
 
 
 def evaluate_checkpoint(
@@ -140,7 +159,7 @@ def evaluate_checkpoint(
     file: Path,
     scores_name: str,
     earlier: list[dict],
-    device: str | None,
+    device: str,
     only_predicts: bool,
 ) -> dict[str, Any]:
     """The entry of one checkpoint in the results file.
@@ -150,6 +169,8 @@ def evaluate_checkpoint(
     """
     from mmpt.io.checkpoints import load_model, sha256_of
 
+    if file.is_dir():
+        raise CheckpointError(f"checkpoint {file} is a folder; name a file in it")
     if not file.is_file():
         raise CheckpointError(f"checkpoint {file} does not exist")
     digest = sha256_of(file)
@@ -160,7 +181,7 @@ def evaluate_checkpoint(
     start = time.perf_counter()
     model = job.task.build_model()
     unused = load_model(model, file)
-    model.to(pick_device(device))
+    model.to(device)
     outputs = job.evaluator.predictor.predict_loop(model, job.loader, scores_name)
     metrics = {} if only_predicts else job.evaluator.metric.compute_metrics(**outputs)
     if metrics:
@@ -171,7 +192,7 @@ def evaluate_checkpoint(
         "metrics": metrics,
         "missing": unused.missing,
         "unexpected": unused.unexpected,
-        "scores": f"{scores_name}.npy",
+        "scores": f"{scores_name}{job.evaluator.predictor.scores_suffix}",
         "items": len(job.loader.dataset),
         "seconds": round(time.perf_counter() - start, 2),
     }
@@ -184,15 +205,23 @@ def pick_device(asked: str | None) -> str:
     if asked is None:
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.device(asked)
+        chosen = torch.device(asked)
     except RuntimeError as error:
         raise LaunchError(f"--device {asked!r} is unknown; use cuda, cuda:N or cpu") from error
-    if asked.startswith("cuda") and not torch.cuda.is_available():
-        raise LaunchError(f"--device {asked}: this machine has no CUDA device; use --device cpu")
+    if chosen.type == "cuda":
+        gpus = torch.cuda.device_count()
+        if not gpus:
+            raise LaunchError(
+                f"--device {asked}: this machine has no CUDA device; use --device cpu"
+            )
+        if (chosen.index or 0) >= gpus:
+            raise LaunchError(
+                f"--device {asked}: this machine has {gpus} CUDA devices, cuda:0 to cuda:{gpus - 1}"
+            )
     return asked
 
 
-def write_results(job: Job, results: list[dict]) -> dict[str, Any]:
+def write_results(job: Job, results: list[dict], failed: list[dict]) -> dict[str, Any]:
     """Names the best checkpoint and writes the results file."""
     from mmpt.io.atomic import atomic_write
 
@@ -206,6 +235,7 @@ def write_results(job: Job, results: list[dict]) -> dict[str, Any]:
         "config": OmegaConf.to_container(job.config, resolve=True),
         "versions": versions(),
         "results": results,
+        "failed": failed,
         "best": best,
         "selected_on_test": selected,
     }
@@ -240,9 +270,6 @@ def versions() -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    import sys
-
-    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
     from mmpt_cli.entry import run_command
 
     sys.exit(run_command(main))

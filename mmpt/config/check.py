@@ -2,12 +2,11 @@
 
 Two passes: `check_keys` looks at every key alone (known? right type? allowed value?) and runs on
 each file of an `includes` chain, so that the message names the file the key stands in;
-`check_config` does the same and then looks for values that cannot go together.
+`check_config` does the same and then looks for values that cannot go together (consistency.py).
 """
 
-import ast
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import is_dataclass
 from typing import Any
 
@@ -15,12 +14,17 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mmpt.config.access import nearest, setting
+from mmpt.config.class_names import NOT_YET, known_names
+from mmpt.config.consistency import job_problems, pipeline_problems
 from mmpt.config.errors import ConfigError
-from mmpt.config.keys import Bounds, keys_of, kind_of, type_problem, unknown_key
+from mmpt.config.keys import Bounds, keys_of, kind_of, shown, type_problem, unknown_key
 from mmpt.config.schema import OBSOLETE, JobFile, PipelineFile
 from mmpt.config.schema_fairseq import ARGUMENTS, BOUNDS, GROUPS, RENAMED
 
 logger = logging.getLogger(__name__)
+
+RETRIEVAL_CLASSES = ("vectorpool_cls", "retriever_cls")
+"""Keys whose classes are asked for by a task that retrieves, which says so itself."""
 
 
 def check_config(config: Any, source: str = "config") -> None:
@@ -89,7 +93,7 @@ def _check_section(
         if is_dataclass(kind):
             if not isinstance(value, Mapping):
                 raise ConfigError(
-                    f"{source}: {dotted} must be a section of keys, got {_shown(value)}"
+                    f"{source}: {dotted} must be a section of keys, got {shown(value)}"
                 )
             _check_section(value, kind, root, f"{dotted}.", source, warn)
             continue
@@ -100,12 +104,18 @@ def _check_section(
 
 def _check_value(dotted: str, value: Any, kind: Any, bounds: Bounds, source: str) -> None:
     problem = type_problem(value, kind)
+    names = known_names(dotted)
+    if problem is None and names is not None and value not in names:
+        raise ConfigError(
+            f"{source}: {dotted}: unknown name {value!r}{nearest(value, names)}; known names "
+            f"(mmpt/config/class_names.py): {', '.join(names)}"
+        )
     if problem is None and not bounds.admits(value):
         problem = bounds.describe() or "a finite number"
         if bounds.choices:
             problem += nearest(str(value), bounds.choices)
     if problem:
-        raise ConfigError(f"{source}: {dotted} must be {problem}, got {_shown(value)}")
+        raise ConfigError(f"{source}: {dotted} must be {problem}, got {shown(value)}")
 
 
 def _check_fairseq(groups: Mapping[str, Any], source: str) -> None:
@@ -125,7 +135,7 @@ def _check_fairseq(groups: Mapping[str, Any], source: str) -> None:
             continue
         if not isinstance(leaves, Mapping):
             raise ConfigError(
-                f"{source}: fairseq.{group} must be a section of keys, got {_shown(leaves)}"
+                f"{source}: fairseq.{group} must be a section of keys, got {shown(leaves)}"
             )
         for name, value in leaves.items():
             dotted = f"fairseq.{group}.{name}"
@@ -152,7 +162,7 @@ def _check_argument(dotted: str, name: str, value: Any, source: str) -> None:
     for item in value if isinstance(value, list) else [value]:
         if item is None or type_problem(item, float):
             raise ConfigError(
-                f"{source}: {dotted} must be a number or a list of numbers, got {_shown(value)}"
+                f"{source}: {dotted} must be a number or a list of numbers, got {shown(value)}"
             )
         _check_value(dotted, item, float, bounds, source)
 
@@ -161,111 +171,22 @@ def _unresolved(value: Any) -> bool:
     return isinstance(value, str) and "${" in value
 
 
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
 def check_values(content: Mapping[str, Any], source: str) -> None:
     """Refuses values that cannot go together, in a whole file whose keys are right each."""
-    problems = _pipeline_problems if is_pipeline(content) else _job_problems
+    problems = pipeline_problems if is_pipeline(content) else job_problems
     for problem in problems(content):
         raise ConfigError(f"{source}: {problem}")
 
 
-def _pipeline_problems(content: Mapping[str, Any]) -> Iterator[str]:
-    for name in ("project_dir", "task_group", "run_task"):
-        if content.get(name) is None:
-            yield f"{name} is not set; a pipeline (a file with base_dir) needs it"
-    if content["project_dir"] == content["base_dir"]:
-        yield (
-            f"project_dir must differ from base_dir, got {content['base_dir']!r} twice: "
-            "the base files would be overwritten"
-        )
-    for group, keys in content["task_group"].items():
-        files = keys.get("task_list") if isinstance(keys, Mapping) else None
-        if not _is_file_list(files):
-            yield f"task_group.{group}.task_list must be a list of file names, got {_shown(files)}"
-    for stage in content["run_task"]:
-        if not _is_file_list(stage if isinstance(stage, list) else [stage]):
-            yield f"run_task must hold file names and lists of file names, got {_shown(stage)}"
+def check_available(config: Any, source: str) -> None:
+    """Refuses a job that names a class which this version knows of and does not have.
 
+    Called before a job runs; its file may be read and its command printed all the same.
 
-def _is_file_list(value: Any) -> bool:
-    return isinstance(value, list) and value != [] and all(isinstance(v, str) for v in value)
-
-
-def _job_problems(content: Mapping[str, Any]) -> Iterator[str]:
-    yield from _length_problems(content)
-    yield from _batch_problems(content)
-    prefix = setting(content, "dataset.tfeat_dir")
-    if prefix is not None and not prefix.endswith("."):
-        yield f"dataset.tfeat_dir is a prefix and must end in a dot, got {prefix!r}"
-    for group in setting(content, "fairseq", {}).values():
-        betas = (group or {}).get("adam_betas")
-        if betas is not None and not _is_pair_of_rates(betas):
-            yield (
-                "adam_betas must be a text that holds a pair of numbers in [0, 1), "
-                f"for instance (0.9, 0.98), got {betas!r}"
-            )
-
-
-def _length_problems(content: Mapping[str, Any]) -> Iterator[str]:
-    video, total = _both(content, "dataset.max_video_len", "dataset.max_len")
-    if video is not None and total <= video + 3:
-        yield (
-            f"dataset.max_len must be greater than max_video_len + 3 = {video + 3} (room for "
-            f"[CLS], two [SEP] and a word), got {total}"
-        )
-    for low, high in (
-        ("sampled_min_len", "sampled_max_len"),
-        ("sampled_video_min_len", "sampled_video_max_len"),
-        ("sliding_window", "sliding_window_size"),
-        ("sliding_window_size", "max_video_len"),
-    ):
-        small, large = _both(content, f"dataset.{low}", f"dataset.{high}")
-        if small is not None and small > large:
-            yield f"dataset.{low} must be at most {high} = {large}, got {small}"
-
-
-def _batch_problems(content: Mapping[str, Any]) -> Iterator[str]:
-    videos, candidates = _both(content, "dataset.num_video_per_batch", "num_cands")
-    retrieves = content.get("retri_epoch", 0) is not None  # null: candidates are never asked for
-    if videos is not None and candidates < videos and retrieves:
-        yield (
-            f"num_cands must be at least dataset.num_video_per_batch = {videos}, got {candidates}"
-        )
-    batch, clips = _both(content, "fairseq.dataset.batch_size", "dataset.subsampling")
-    if batch is not None and batch % clips:
-        yield (
-            "fairseq.dataset.batch_size must be a multiple of dataset.subsampling = "
-            f"{clips}, which divides it, got {batch}"
-        )
-    sequence_on = setting(content, "loss.sequence_contrast.sequence_contrast_weight") is not None
-    drawn = setting(content, "dataset.clip_per_video")
-    length = setting(content, "loss.sequence_contrast.threshold", 8)
-    if sequence_on and drawn is not None and drawn % length:
-        yield (
-            "dataset.clip_per_video must be a multiple of loss.sequence_contrast.threshold = "
-            f"{length}, got {drawn}"
-        )
-
-
-def _both(content: Mapping[str, Any], first: str, second: str) -> tuple[Any, Any]:
-    """Two values, or two Nones where one is not set."""
-    pair = setting(content, first), setting(content, second)
-    return (None, None) if None in pair else pair
-
-
-def _is_pair_of_rates(text: str) -> bool:
-    try:
-        pair = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return False
-    return (
-        isinstance(pair, (tuple, list))
-        and len(pair) == 2
-        and all(
-            isinstance(v, (int, float)) and not isinstance(v, bool) and 0 <= v < 1 for v in pair
-        )
-    )
+    Raises:
+        ConfigError: the first such name.
+    """
+    for dotted, names in NOT_YET.items():
+        value = setting(config, dotted)
+        if dotted not in RETRIEVAL_CLASSES and value in names:
+            raise ConfigError(f"{source}: {dotted}: {value} is not available in this version")

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from mmpt.config.access import setting
 from mmpt.config.schema_fairseq import EVALUATION_ONLY
 
-_HALF_PRECISION = ("fp16", "bf16", "memory_efficient_fp16", "memory_efficient_bf16", "amp")
+HALF_PRECISION = ("fp16", "bf16", "memory_efficient_fp16", "memory_efficient_bf16", "amp")
 LAST_CHECKPOINT = "checkpoint_last.pt"
 """fairseq's own name for where a run goes on, and its default restore file."""
 
@@ -67,8 +67,8 @@ def for_cpu(settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
     Returns:
         the settings, and the names of the arguments that were dropped.
     """
-    dropped = [name for name in _HALF_PRECISION if settings.get(name)]
-    kept = {name: value for name, value in settings.items() if name not in _HALF_PRECISION}
+    dropped = [name for name in HALF_PRECISION if settings.get(name)]
+    kept = {name: value for name, value in settings.items() if name not in HALF_PRECISION}
     return {**kept, "cpu": True}, dropped
 
 

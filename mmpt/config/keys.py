@@ -147,3 +147,9 @@ def unknown_key(dotted: str, section: type, root: type) -> str:
         return f"unknown key {dotted} (did you mean {elsewhere[0]}?)"
     where = f"of {prefix}" if prefix else "at the top level"
     return f"unknown key {dotted}; known keys {where}: {', '.join(known)}"
+
+
+def shown(value: Any) -> str:
+    """A value as a message shows it: at most 60 characters."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

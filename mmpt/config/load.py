@@ -193,9 +193,18 @@ def _read(file: Path, name: str, includer: str | None) -> DictConfig:
         mark = getattr(error, "problem_mark", None)
         where = f"{name}, line {mark.line + 1}" if mark else name
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
-        raise ConfigError(f"{where}: not valid YAML ({' '.join(problem.split())})") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{name}: cannot be read as a text file ({error})") from error
+        hint = "; indent with spaces, not tabs" if r"'\t'" in problem else ""
+        raise ConfigError(f"{where}: not valid YAML ({' '.join(problem.split())}){hint}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{name}: not a UTF-8 text file (byte {error.start}: {error.reason}); save it as UTF-8"
+        ) from error
+    except PermissionError as error:
+        raise ConfigError(f"{name}: permission denied: this user may not open it") from error
+    except OSError as error:
+        # OmegaConf's word for a file that holds one number or truth value
+        reason = error.strerror or "a job file must be a mapping of sections"
+        raise ConfigError(f"{name}: cannot be read ({reason})") from error
     if not isinstance(content, DictConfig):
         raise ConfigError(f"{name}: a job file must be a mapping of sections, got a list")
     return content
@@ -209,6 +218,8 @@ def _missing(file: Path, name: str, includer: str | None) -> str:
         )
     if file.is_dir():
         return f"job file {name!r} is a folder; give a YAML file"
+    if file.parent.is_dir() and not os.access(file.parent, os.R_OK | os.X_OK):
+        return f"{name}: permission denied: this user may not look into {str(file.parent)!r}"
     near = nearest(file.name, [p.name for p in file.parent.glob("*.yaml")])
     return f"no job file {name!r}{near or '; give a path like projects/retri/norton/vtt_ft.yaml'}"
 

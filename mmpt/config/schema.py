@@ -89,6 +89,12 @@ class JobFile:
     task_type: str | None = key("default job type", choices=tuple(JOB_TYPES))
     slurm_config: str | None = key("name of a cluster profile; local jobs ignore it")
     restore_optional: bool | None = key("a missing restore file is no error", False)
+    non_finite_limit: int | None = key(
+        "so many NaN or infinite losses in a row end the run", 5, low=1
+    )
+    picture_interval: int | None = key(
+        "updates between pictures of the transport in TensorBoard; 0: none", 0, low=0
+    )
 
     task: str | None = key("class of the task, for instance VideoRetriTask")
     retri_epoch: int | None = key("first epoch with retrieved batches", low=0, unit="epochs")

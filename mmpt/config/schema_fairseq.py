@@ -73,6 +73,18 @@ BOUNDS: dict[str, Bounds] = {
     "ddp_backend": Bounds(
         choices=("c10d", "fully_sharded", "legacy_ddp", "no_c10d", "pytorch_ddp", "slowmo")
     ),
+    "optimizer": Bounds(
+        choices=(
+            *("adadelta", "adafactor", "adagrad", "adam", "adamax", "composite", "cpu_adam"),
+            *("lamb", "nag", "sgd"),
+        )
+    ),
+    "lr_scheduler": Bounds(
+        choices=(
+            *("cosine", "fixed", "inverse_sqrt", "manual", "pass_through", "polynomial_decay"),
+            *("reduce_lr_on_plateau", "step", "tri_stage", "triangular"),
+        )
+    ),
     "log_format": Bounds(choices=("json", "none", "simple", "tqdm")),
     "ddp_comm_hook": Bounds(choices=("none", "fp16")),
     "zero_sharding": Bounds(choices=("none", "os")),

@@ -71,12 +71,8 @@ def launched(tmp_path):
     (tmp_path / "mmpt_cli/predict.py").write_text(PATIENT)
     processes = []
 
-    def start(**kwargs):
-        command = [
-            sys.executable,
-            str(REPOSITORY_ROOT / "locallaunch.py"),
-            "test_a.yaml,test_b.yaml",
-        ]
+    def start(files="test_a.yaml,test_b.yaml", **kwargs):
+        command = [sys.executable, str(REPOSITORY_ROOT / "locallaunch.py"), files]
         processes.append(
             subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, **kwargs)
         )
@@ -98,7 +94,7 @@ def test_a_signal_reaches_the_child_once_and_nothing_more_starts(launched, tmp_p
     _, err = process.communicate(timeout=20)
     assert process.returncode == 7
     assert (tmp_path / "got").read_text() == number.name
-    assert "1 more jobs are not started" in err
+    assert f"test_a.yaml: stopped by {number.name}, status 7; 1 more jobs are not started" in err
     assert "test_b.yaml" not in err
 
 
@@ -111,9 +107,23 @@ def test_ctrl_c_at_the_terminal_reaches_the_child_once(launched, tmp_path):
             preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
         )
         os.write(ours, b"\x03")
-        process.communicate(timeout=20)
+        _, err = process.communicate(timeout=20)
     finally:
         os.close(ours)
         os.close(theirs)
     assert process.returncode == 7
     assert (tmp_path / "got").read_text() == "SIGINT"
+    assert "test_a.yaml: stopped by SIGINT" in err
+
+
+def test_a_child_that_a_signal_ends(launched, tmp_path):
+    """As an evaluation does, which has nothing to save: 128 and the signal."""
+    impatient = PATIENT.replace(
+        "for number in (signal.SIGINT, signal.SIGTERM):", "for number in ():"
+    )
+    (tmp_path / "mmpt_cli/predict.py").write_text(impatient)
+    process = launched("test_a.yaml")
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 143
+    assert err.splitlines()[-1] == "test_a.yaml: stopped by SIGTERM, status 143"

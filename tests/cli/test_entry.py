@@ -1,14 +1,20 @@
 """Mistakes become one line and a status; defects keep their traceback."""
 
+import errno
+import gc
 import multiprocessing
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 import torch
 
 from mmpt.config.load import REPOSITORY_ROOT
 from mmpt.errors import CheckpointError, ConfigError, DataError, LaunchError
+from mmpt.io.atomic import atomic_write
 from mmpt_cli.entry import run_command, user_line
 
 
@@ -77,6 +83,47 @@ def test_a_file_of_the_system(tmp_path, capsys):
     assert capsys.readouterr().err == f"error: {tmp_path}/no: No such file or directory\n"
 
 
+def test_a_reader_s_word_for_a_file_it_may_not_open(tmp_path, capsys):
+    """DataError: truncated; what it comes from: permission."""
+
+    def main(argv):
+        try:
+            raise PermissionError(errno.EACCES, "Permission denied", "x.npy")
+        except OSError as error:
+            raise DataError("x.npy: truncated") from error
+
+    assert run_command(main, []) == 1
+    denied = "error: x.npy: permission denied: this user may not open it\n"
+    assert capsys.readouterr().err == denied
+    assert (
+        run_command(raising(PermissionError(errno.EACCES, "Permission denied", "x.npy")), []) == 1
+    )
+    assert capsys.readouterr().err == denied
+
+
+def test_a_full_disk(capsys):
+    assert run_command(raising(OSError(errno.ENOSPC, "No space left on device")), []) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error: a file could not be written: No space left on device; free")
+    with pytest.raises(OSError, match="bad"):
+        run_command(raising(OSError(errno.EBADF, "bad")), [])
+
+
+def test_sigterm_ends_a_command_and_what_it_had_begun(tmp_path, capsys):
+    before = signal.getsignal(signal.SIGTERM)
+
+    def main(argv):
+        with atomic_write(tmp_path / "file"):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(5)
+            raise AssertionError("the signal did not come")
+
+    assert run_command(main, []) == 143
+    assert capsys.readouterr().err == "stopped by SIGTERM\n"
+    assert list(tmp_path.iterdir()) == []
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
 class Broken(torch.utils.data.Dataset):
     def __len__(self):
         return 2
@@ -91,7 +138,10 @@ class Defective(Broken):
 
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="needs fork")
-def test_an_error_of_a_loader_worker_is_its_last_line(capsys):
+def test_an_error_of_a_loader_worker_is_its_last_line(capsys, monkeypatch):
+    # a loader that ends in an error waits this long for its worker when it is collected
+    monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.2)
+
     def main(argv):
         next(iter(torch.utils.data.DataLoader(Broken(), num_workers=1)))
 
@@ -99,6 +149,7 @@ def test_an_error_of_a_loader_worker_is_its_last_line(capsys):
     assert capsys.readouterr().err == "error: x.npy: row 0 is not finite\n"
     with pytest.raises(RuntimeError, match="a defect"):
         next(iter(torch.utils.data.DataLoader(Defective(), num_workers=1)))
+    gc.collect()
 
 
 def test_an_error_of_a_spawned_process_is_its_last_line():
@@ -109,6 +160,9 @@ def test_an_error_of_a_spawned_process_is_its_last_line():
     )
     assert user_line(Exception(text)) == "x.pt: truncated"
     assert user_line(Exception(text.replace("mmpt.errors.CheckpointError", "TypeError"))) is None
+    cause = "PermissionError: [Errno 13] Permission denied: 'x.pt'\n\nThe above exception was ...\n"
+    denied = text.replace("mmpt.errors", f"{cause}mmpt.errors")
+    assert user_line(Exception(denied)) == "x.pt: permission denied: this user may not open it"
 
 
 def test_own_lines_are_shown_until_someone_sets_up_logging():

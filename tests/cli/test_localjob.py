@@ -179,10 +179,35 @@ def test_the_exit_status_is_the_child_s(place, status):
 
 
 def test_several_files_stop_at_the_first_failure(place, caplog):
-    files = [place("0.yaml"), place("4.yaml"), place("test_0.yaml", "")]
+    other = TRAINING.replace("runs/x", "runs/y")
+    files = [place("0.yaml"), place("4.yaml", other), place("test_0.yaml", "")]
     assert localjob.main([",".join(files), "--jobtype", "local_single"]) == 4
     assert [call.split()[0] for call in calls()] == ["0.yaml", "4.yaml"]
     assert "4.yaml failed: 1 more are not started" in caplog.text
+
+
+def test_files_are_separated_by_spaces_or_commas(place, capsys):
+    files = [place("test_0.yaml", ""), place("test_1.yaml", ""), place("test_2.yaml", "")]
+    lines = dry(capsys, files[0], ",".join(files[1:]))
+    assert [line.split()[-1] for line in lines] == files
+
+
+def test_two_files_with_one_folder(place):
+    files = [place("0.yaml"), place("1.yaml", TRAINING.replace("runs/x", "runs/y/../x/"))]
+    with pytest.raises(LaunchError, match=r"1.yaml: .*save_dir .* is that of 0.yaml too"):
+        localjob.main([*files, "--jobtype", "local_single"])
+    assert calls() == []
+    # an evaluation writes no checkpoints, and one file twice is one run
+    place("test_0.yaml", TRAINING)
+    assert localjob.main(["0.yaml", "0.yaml", "test_0.yaml", "--jobtype", "local_single"]) == 0
+
+
+def test_a_class_that_is_not_here_yet(place, capsys):
+    place("0.yaml", TRAINING + "task: VLMTask")
+    assert len(dry(capsys, "0.yaml", "--jobtype", "local_single")) == 1
+    with pytest.raises(ConfigError, match=r"0.yaml: task: VLMTask is not available"):
+        localjob.main(["0.yaml", "--jobtype", "local_single"])
+    assert calls() == [] and not Path("runs").exists()
 
 
 def test_a_mistake_in_the_last_file_shows_before_the_first_runs(place):
@@ -200,6 +225,20 @@ def test_a_real_run_prepares_its_folder(place, tmp_path):
     (tmp_path / "runs/x/run_0").mkdir()
     localjob.main(["0.yaml", "--jobtype", "local_single"])
     assert "--tensorboard-logdir runs/x/run_1" in calls()[1]
+
+
+def test_the_folder_of_a_run_that_never_began_is_taken_back(place):
+    assert localjob.main([place("3.yaml"), "--jobtype", "local_single"]) == 3
+    assert not Path("runs").exists()
+    Path("runs/x").mkdir(parents=True)  # not made by the launcher: left alone
+    assert localjob.main(["3.yaml", "--jobtype", "local_single"]) == 3
+    assert [p.name for p in Path("runs/x").iterdir()] == ["config.yaml"]
+
+
+def test_the_folder_of_a_run_that_began_is_kept(place, tmp_path):
+    (tmp_path / "train.py").write_text(FAKE.replace("sys.exit", "open('runs/x/a', 'w'); sys.exit"))
+    assert localjob.main([place("3.yaml"), "--jobtype", "local_single"]) == 3
+    assert {p.name for p in Path("runs/x").iterdir()} == {"config.yaml", "a"}
 
 
 def test_a_training_without_a_folder(place):
@@ -270,6 +309,9 @@ def test_a_missing_restore_file(place, caplog):
         localjob.main(["0.yaml", "--jobtype", "local_single"])
     assert calls() == []
     assert not Path("runs").exists()
+    place("0.yaml", TRAINING.replace("start.pt", "."))
+    with pytest.raises(LaunchError, match=r"restore_file: '\.' is a folder; name a checkpoint"):
+        localjob.main(["0.yaml", "--jobtype", "local_single"])
 
     place("0.yaml", TRAINING.replace("start.pt", "no.pt") + "restore_optional: true")
     assert localjob.main(["0.yaml", "--jobtype", "local_single"]) == 0
@@ -278,10 +320,11 @@ def test_a_missing_restore_file(place, caplog):
     assert "--reset-optimizer" not in calls()[0]
 
 
-def test_an_interrupted_run_needs_its_restore_file_no_more(place, tmp_path):
+@pytest.mark.parametrize("name", ["checkpoint_last.pt", "checkpoint_3_1024.pt"])
+def test_an_interrupted_run_needs_its_restore_file_no_more(place, tmp_path, name):
     place("0.yaml", TRAINING.replace("start.pt", "no.pt"))
     (tmp_path / "runs/x").mkdir(parents=True)
-    (tmp_path / "runs/x/checkpoint_last.pt").write_text("")
+    (tmp_path / "runs/x" / name).write_text("")
     assert localjob.main(["0.yaml", "--jobtype", "local_single"]) == 0
     assert "--restore-file no.pt --reset-optimizer" in calls()[0]
 

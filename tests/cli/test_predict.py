@@ -2,12 +2,15 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
 
+from mmpt.config.load import REPOSITORY_ROOT
 from mmpt.errors import CheckpointError, ConfigError, DataError, LaunchError
 from mmpt_cli import predict
 from mmpt_cli.entry import run_command
@@ -129,6 +132,53 @@ def test_options(workspace):
         out / "scores_test_vtt_named.npy"
     ).is_file()
     assert list((workspace / "runs/retri").iterdir()) == []
+
+
+def test_a_broken_checkpoint_does_not_cost_the_others_their_results(workspace, capsys):
+    (workspace / "runs/retri/checkpoint1.pt").write_bytes(b"hello")
+    shutil.copy("runs/named.pt", "runs/retri/checkpoint2.pt")
+    assert run_command(predict.main, ["test_vtt.yaml"]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(
+        "error: 1 of 3 checkpoints could not be evaluated (checkpoint runs/retri/"
+    )
+    stored = json.loads((workspace / "runs/retri/results_test_vtt.json").read_text())
+    assert [entry["checkpoint"] for entry in stored["results"]] == [
+        "runs/retri/checkpoint2.pt",
+        "runs/named.pt",
+    ]
+    assert [entry["checkpoint"] for entry in stored["failed"]] == ["runs/retri/checkpoint1.pt"]
+    assert "cannot be read" in stored["failed"][0]["error"]
+
+
+def test_only_broken_checkpoints(workspace):
+    for name in ("runs/retri/checkpoint1.pt", "runs/named.pt"):
+        (workspace / name).write_bytes(b"hello")
+    with pytest.raises(CheckpointError, match=r"^checkpoint runs/named.pt cannot be read"):
+        predict.evaluate_job(workspace / "test_vtt.yaml")
+    assert not list((workspace / "runs/retri").glob("results*"))
+
+
+def test_the_folder_of_results_is_tried_first(workspace, monkeypatch):
+    monkeypatch.setattr(predict, "load_job", lambda *args: pytest.fail("built the test set"))
+    with pytest.raises(LaunchError, match=r"test.csv/out: results cannot be written there"):
+        predict.evaluate_job(workspace / "test_vtt.yaml", out=workspace / "test.csv/out")
+
+
+def test_a_folder_made_for_results_that_never_came_goes_again(workspace):
+    (workspace / "feat/video3.npy").unlink()
+    with pytest.raises(DataError):
+        predict.evaluate_job(workspace / "test_vtt.yaml", out=workspace / "new/results")
+    assert not (workspace / "new").exists()
+
+
+def test_as_a_script_from_anywhere(tmp_path):
+    script = str(REPOSITORY_ROOT / "mmpt_cli/predict.py")
+    run = subprocess.run(
+        [sys.executable, script, "nothing.yaml"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert run.returncode == 1
+    assert run.stderr.startswith("error: no job file 'nothing.yaml'")
 
 
 def test_vis_job_only_predicts(workspace):

@@ -47,6 +47,27 @@ MISTAKES = [
         ["ddp_backend must be one of c10d", "did you mean no_c10d?", "got 'noc10d'"],
     ),
     (
+        "fairseq: {optimization: {optimizer: adm}}",
+        ["optimizer must be one of adadelta", "did you mean adam?", "got 'adm'"],
+    ),
+    (
+        "fairseq: {optimization: {lr_scheduler: polynomial}}",
+        ["lr_scheduler must be one of cosine", "did you mean polynomial_decay?"],
+    ),
+    (
+        "fairseq: {common: {fp16: true, bf16: true, amp: true}}",
+        ["fairseq: fp16 and bf16 and amp are true; one kind"],
+    ),
+    (
+        "{loss: {loss_cls: T2VContraLoss}, "
+        "fairseq: {checkpoint: {best_checkpoint_metric: loss_v2t}}}",
+        ["best_checkpoint_metric must be one of", "logs: loss", "got 'loss_v2t'"],
+    ),
+    (
+        "{loss: {loss_cls: MMContraLoss}, fairseq: {checkpoint: {best_checkpoint_metric: r1}}}",
+        ["logs: loss, loss_v2t, loss_t2v,", "got 'r1'"],
+    ),
+    (
         "fairseq: {optimization: {lr: 0.1}, common: {lr: 0.1}}",
         ["fairseq.common.lr is set twice, also as fairseq.optimization.lr"],
     ),
@@ -158,6 +179,9 @@ FINE = [
     "{dataset: {max_video_len: 16, max_len: '${.max_video_len}0'}, gen_param: {num_beams: 5}}",
     "{num_cands: 64, dataset: {num_video_per_batch: 64}}",
     "fairseq: {checkpoint: {keep_last_epochs: -1}, optimization: {adam_betas: '[0.9, 0.98]'}}",
+    "{loss: {loss_cls: MMContraLoss}, fairseq: {checkpoint: {best_checkpoint_metric: loss_t2v}}}",
+    "{loss: {loss_cls: CrossEntropy}, fairseq: {checkpoint: {best_checkpoint_metric: loss}}}",
+    "fairseq: {common: {fp16: true, memory_efficient_fp16: true}}",
     "",
 ]
 

@@ -83,7 +83,8 @@ def test_values_of_two_files_that_cannot_go_together_name_the_job(job):
         ("a: 1\nb: : 2", ["job.yaml, line 2: not valid YAML"]),
         ("num_cands: 1\nnum_cands: 2", ["job.yaml, line 2", "duplicate key num_cands"]),
         ("- 1\n- 2", ["job.yaml: a job file must be a mapping"]),
-        ("5", ["job.yaml: cannot be read"]),
+        ("5", ["job.yaml: cannot be read (a job file must be a mapping of sections)"]),
+        ("a:\n\tb: 1", ["job.yaml, line 2: not valid YAML", "indent with spaces, not tabs"]),
     ],
 )
 def test_files_that_cannot_be_read(job, content, expected):
@@ -96,8 +97,15 @@ def test_files_that_cannot_be_read(job, content, expected):
 
 def test_a_file_that_is_no_text(job, tmp_path):
     (tmp_path / "x.yaml").write_bytes(b"\xff\xfe\x00\xd8\x01")
-    with pytest.raises(ConfigError, match=r"^x.yaml"):
+    with pytest.raises(ConfigError, match=r"^x.yaml: not a UTF-8 text file \(byte 0: .*save it"):
         recursive_config("x.yaml")
+
+
+def test_a_folder_that_may_not_be_looked_into(job, tmp_path, monkeypatch):
+    (tmp_path / "closed").mkdir()
+    monkeypatch.setattr("os.access", lambda path, mode: False)
+    with pytest.raises(ConfigError, match=r"x.yaml: permission denied: .* look into 'closed'"):
+        recursive_config("closed/x.yaml")
 
 
 def test_a_missing_job_file(job):

@@ -1,0 +1,136 @@
+"""Values of a job file that cannot go together, each right by itself."""
+
+import ast
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from mmpt.config.access import nearest, setting
+from mmpt.config.fairseq_args import HALF_PRECISION, trainer_settings
+from mmpt.config.keys import shown
+
+LOSS_PARTS = {"MMContraLoss": ("loss_v2t", "loss_t2v"), "MFMMLM": ("loss_mfm", "loss_mlm")}
+SEQUENCE_PARTS = ("loss_seq", "plan_diagonal")
+"""The parts that losses log beside their sum, those of `loss.sequence_contrast` apart."""
+
+
+def pipeline_problems(content: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong in a pipeline file, one line each."""
+    for name in ("project_dir", "task_group", "run_task"):
+        if content.get(name) is None:
+            yield f"{name} is not set; a pipeline (a file with base_dir) needs it"
+    if content["project_dir"] == content["base_dir"]:
+        yield (
+            f"project_dir must differ from base_dir, got {content['base_dir']!r} twice: "
+            "the base files would be overwritten"
+        )
+    for group, keys in content["task_group"].items():
+        files = keys.get("task_list") if isinstance(keys, Mapping) else None
+        if not _is_file_list(files):
+            yield f"task_group.{group}.task_list must be a list of file names, got {shown(files)}"
+    for stage in content["run_task"]:
+        if not _is_file_list(stage if isinstance(stage, list) else [stage]):
+            yield f"run_task must hold file names and lists of file names, got {shown(stage)}"
+
+
+def _is_file_list(value: Any) -> bool:
+    return isinstance(value, list) and value != [] and all(isinstance(v, str) for v in value)
+
+
+def job_problems(content: Mapping[str, Any]) -> Iterator[str]:
+    """What is wrong in a job file, one line each."""
+    yield from _length_problems(content)
+    yield from _batch_problems(content)
+    yield from _trainer_problems(content)
+    prefix = setting(content, "dataset.tfeat_dir")
+    if prefix is not None and not prefix.endswith("."):
+        yield f"dataset.tfeat_dir is a prefix and must end in a dot, got {prefix!r}"
+
+
+def _trainer_problems(content: Mapping[str, Any]) -> Iterator[str]:
+    settings = trainer_settings(content)
+    betas = settings.get("adam_betas")
+    if betas is not None and not _is_pair_of_rates(betas):
+        yield (
+            "adam_betas must be a text that holds a pair of numbers in [0, 1), "
+            f"for instance (0.9, 0.98), got {betas!r}"
+        )
+    half = [name for name in HALF_PRECISION if settings.get(name)]
+    if {"fp16", "bf16"} <= set(half):
+        yield f"fairseq: {' and '.join(half)} are true; one kind of half precision is allowed"
+    metric = settings.get("best_checkpoint_metric")
+    if metric not in (None, "loss") and setting(content, "loss.loss_cls") is not None:
+        logged = _logged_losses(content)
+        if metric not in logged:
+            yield (
+                "fairseq.checkpoint.best_checkpoint_metric must be one of what this job's loss "
+                f"logs: {', '.join(logged)}{nearest(metric, logged)}, got {metric!r}"
+            )
+
+
+def _logged_losses(content: Mapping[str, Any]) -> list[str]:
+    """What a validation logs that a checkpoint can be the best by."""
+    names = ["loss", *LOSS_PARTS.get(setting(content, "loss.loss_cls"), ())]
+    if setting(content, "loss.sequence_contrast") is None:
+        return names
+    return names + list(SEQUENCE_PARTS if "loss_v2t" in names else ())
+
+
+def _length_problems(content: Mapping[str, Any]) -> Iterator[str]:
+    video, total = _both(content, "dataset.max_video_len", "dataset.max_len")
+    if video is not None and total <= video + 3:
+        yield (
+            f"dataset.max_len must be greater than max_video_len + 3 = {video + 3} (room for "
+            f"[CLS], two [SEP] and a word), got {total}"
+        )
+    for low, high in (
+        ("sampled_min_len", "sampled_max_len"),
+        ("sampled_video_min_len", "sampled_video_max_len"),
+        ("sliding_window", "sliding_window_size"),
+        ("sliding_window_size", "max_video_len"),
+    ):
+        small, large = _both(content, f"dataset.{low}", f"dataset.{high}")
+        if small is not None and small > large:
+            yield f"dataset.{low} must be at most {high} = {large}, got {small}"
+
+
+def _batch_problems(content: Mapping[str, Any]) -> Iterator[str]:
+    videos, candidates = _both(content, "dataset.num_video_per_batch", "num_cands")
+    retrieves = content.get("retri_epoch", 0) is not None  # null: candidates are never asked for
+    if videos is not None and candidates < videos and retrieves:
+        yield (
+            f"num_cands must be at least dataset.num_video_per_batch = {videos}, got {candidates}"
+        )
+    batch, clips = _both(content, "fairseq.dataset.batch_size", "dataset.subsampling")
+    if batch is not None and batch % clips:
+        yield (
+            "fairseq.dataset.batch_size must be a multiple of dataset.subsampling = "
+            f"{clips}, which divides it, got {batch}"
+        )
+    sequence_on = setting(content, "loss.sequence_contrast.sequence_contrast_weight") is not None
+    drawn = setting(content, "dataset.clip_per_video")
+    length = setting(content, "loss.sequence_contrast.threshold", 8)
+    if sequence_on and drawn is not None and drawn % length:
+        yield (
+            "dataset.clip_per_video must be a multiple of loss.sequence_contrast.threshold = "
+            f"{length}, got {drawn}"
+        )
+
+
+def _both(content: Mapping[str, Any], first: str, second: str) -> tuple[Any, Any]:
+    """Two values, or two Nones where one is not set."""
+    pair = setting(content, first), setting(content, second)
+    return (None, None) if None in pair else pair
+
+
+def _is_pair_of_rates(text: str) -> bool:
+    try:
+        pair = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return False
+    return (
+        isinstance(pair, (tuple, list))
+        and len(pair) == 2
+        and all(
+            isinstance(v, (int, float)) and not isinstance(v, bool) and 0 <= v < 1 for v in pair
+        )
+    )

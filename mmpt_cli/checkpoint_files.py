@@ -1,0 +1,48 @@
+"""Which checkpoints an evaluation job names, and what their results are called."""
+
+import logging
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from mmpt.config.access import setting
+from mmpt.errors import CheckpointError
+
+logger = logging.getLogger(__name__)
+
+
+def find_checkpoints(config: DictConfig, only_named: bool = False) -> list[Path]:
+    """The checkpoints of a job, each file once: those of `eval.save_path`, then the named one.
+
+    Raises:
+        CheckpointError: there is none; the message lists the places looked at.
+    """
+    folder = setting(config, "eval.save_path")
+    named = setting(config, "fairseq.common_eval.path")
+    folders = [Path(folder)] if folder and not only_named else []
+    if folders and folders[0].name == "eval":
+        folders.append(folders[0].parent)
+    found = [file for place in folders for file in sorted(place.glob("checkpoint*.pt"))]
+    if named and Path(named).is_file():
+        found.append(Path(named))
+    elif named and found:
+        logger.warning("fairseq.common_eval.path: no file %s; evaluating without it", named)
+    unique: list[Path] = []
+    for file in found:
+        if not any(file.samefile(other) for other in unique):
+            unique.append(file)
+    if not unique:
+        places = [str(place / "checkpoint*.pt") for place in folders] + ([named] if named else [])
+        raise CheckpointError(f"no checkpoint found; looked at {', '.join(places) or 'no place'}")
+    return unique
+
+
+def score_names(job: str, files: list[Path]) -> list[str]:
+    """A name for each checkpoint's score matrix, told apart by folder where stems are equal."""
+    stems = [file.stem for file in files]
+    return [
+        f"scores_{job}_{file.stem}"
+        if stems.count(file.stem) == 1
+        else f"scores_{job}_{file.resolve().parent.name}_{file.stem}"
+        for file in files
+    ]

@@ -1,0 +1,33 @@
+"""Leaving out what a training would print on every start and nobody needs.
+
+fairseq calls hydra by older names, and each call warns; and it prints its whole settings and the
+whole module tree, which are in the run's `config.yaml` and in the code.  `--debug` shows all of it.
+"""
+
+import logging
+import warnings
+
+OLDER_NAMES = (
+    r"hydra\.experimental\.\w+\(\) is no longer experimental",
+    r"The version_base parameter is not specified",
+    r"In '[^']*': Usage of deprecated keyword in package header",
+    r"'[^']*' is validated against ConfigStore schema with the same name",
+    r"The strict flag in the compose API is deprecated",
+)
+"""How the warnings begin; all others are shown."""
+
+
+def quieten_trainer() -> None:
+    """Hides those warnings and those records of the trainer; calling it twice is harmless."""
+    warnings.filterwarnings(
+        "ignore", message=rf"\s*(?:{'|'.join(OLDER_NAMES)})", category=UserWarning
+    )
+    logging.getLogger("fairseq.tasks.fairseq_task").setLevel(logging.WARNING)  # its iterators
+    trainer = logging.getLogger("fairseq_cli.train")
+    if _no_dumps not in trainer.filters:
+        trainer.addFilter(_no_dumps)
+
+
+def _no_dumps(record: logging.LogRecord) -> bool:
+    """False for a record that is no text but the settings (a mapping) or the model itself."""
+    return isinstance(record.msg, str | BaseException)
