@@ -24,6 +24,7 @@ from mmpt.config.fairseq_args import for_cpu, trainer_settings
 from mmpt.config.jobtypes import JOB_TYPES
 from mmpt.config.load import load_config, prepare_run, with_run_folder
 from mmpt.errors import LaunchError
+from mmpt.io.runlock import refuse_if_held
 from mmpt_cli.child import Outcome, run_child
 from mmpt_cli.command import Plan, command_of, is_evaluation, plan
 from mmpt_cli.folders import NewFolder
@@ -165,6 +166,8 @@ def real_command(job: Job) -> list[str]:
         reason = "as the job file says" if wants_cpu else "no GPU on this machine"
         without = f", without {' and '.join(dropped)}" if dropped else ""
         logger.info("%s: training on the CPU (%s)%s", job.file, reason, without)
+    if "save_dir" in settings:
+        refuse_if_held(settings["save_dir"])
     # a run that is there already keeps its config.yaml until the training has found its data
     prepare = with_run_folder if has_begun(settings) else prepare_run
     prepared = prepare(job.config, job.file)

@@ -22,6 +22,8 @@ from mmpt.io.run_record import end_run
 from mmpt.io.runlock import refuse_if_held
 from mmpt.utils.distributed import is_master
 from mmpt.utils.signals import StopRequest
+from mmpt_cli.folders import NewFolder
+from mmpt_cli.quiet import quieten_trainer
 
 logger = logging.getLogger("mmpt.train")
 
@@ -63,8 +65,14 @@ def main(argv: list[str]) -> int:
     continue_own_run(args)
     config = convert_namespace_to_omegaconf(args)
     stop = StopRequest()
-    with stop.of_children() if spawns(config) else nullcontext():
-        distributed_utils.call_main(config, train, stop=stop)
+    folder = NewFolder(args.save_dir)
+    try:
+        with stop.of_children() if spawns(config) else nullcontext():
+            distributed_utils.call_main(config, train, stop=stop)
+    except BaseException:
+        if is_master():
+            folder.remove_if_unused()
+        raise
     return stop.exit_status
 
 
@@ -101,6 +109,7 @@ def train(config, stop: StopRequest, **kwargs) -> None:
         stop: set when it returns because a signal asked for it.
     """
     register()
+    quieten_trainer()
     # fairseq asks for pinned memory on CPUs too, and uses an older name of autocast
     warnings.filterwarnings("ignore", message=r".*(pin_memory|torch\.cuda\.amp\.autocast).*")
     import fairseq_cli.train
@@ -143,8 +152,9 @@ def with_torchrun(argv: list[str]) -> list[str]:
     unset = [v for v in ("WORLD_SIZE", "RANK", "LOCAL_RANK") if not os.environ.get(v)]
     if unset:
         raise LaunchError(
-            f"started as one of several processes, but {' and '.join(unset)} is not set: every "
-            "process would train alone; start them with torchrun, or unset LOCAL_RANK for one"
+            f"started as one of several processes, but {' and '.join(unset)} "
+            f"{'are' if len(unset) > 1 else 'is'} not set: every process would train alone; start "
+            "them with torchrun, or unset LOCAL_RANK for one"
         )
     world_size = int(os.environ["WORLD_SIZE"])
     if world_size == 1:

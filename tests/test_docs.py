@@ -6,7 +6,14 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = ["README.md", "DATASET.md", "endtask.md", "docs/parity.md", "docs/notation.md"]
+DOCUMENTS = [
+    "README.md",
+    "DATASET.md",
+    "endtask.md",
+    "docs/parity.md",
+    "docs/notation.md",
+    "docs/runs.md",
+]
 
 
 NAMED_SECTION = re.compile(r"^\s*(?:SECTION|section) = \"([A-Z].+)\"$", re.MULTILINE)

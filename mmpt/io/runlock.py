@@ -95,8 +95,8 @@ def lock_owner(folder: str | os.PathLike) -> Owner | None:
         return _read_owner(_held[path])
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
+    except OSError:
+        return None  # no folder, no lock file; or no permission, which whoever writes there meets
     try:
         return _read_owner(descriptor) if _is_locked(descriptor) else None
     finally:

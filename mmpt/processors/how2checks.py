@@ -181,14 +181,11 @@ def report_odd(reports: Sequence[ShardReport], source: str) -> None:
     """Says in one line which oddities the captions have; nothing where there is none."""
     nothing = OddTimes(0, 0, 0, 0)
     odd = zip(nothing, *(report.odd for report in reports), strict=True)
-    found = OddTimes(*(sum(counts) for counts in odd))
-    if any(found[1:]) and is_master():
-        logger.info(
-            "%s: of %d captions %d end before they begin, %d begin before the one before them, "
-            "%d begin after the video's end; they are used as they are",
-            source,
-            *found,
-        )
+    captions, *found = (sum(counts) for counts in odd)
+    kinds = ("end before they begin", "begin before the one before", "begin after the video's end")
+    said = [f"{count} {kind}" for count, kind in zip(found, kinds, strict=True) if count]
+    if said and is_master():
+        logger.info("%s: of %d captions %s; used as they are", source, captions, ", ".join(said))
 
 
 def _lengths(prefix: str, videos: int, key: str) -> np.ndarray:

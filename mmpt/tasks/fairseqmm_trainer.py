@@ -7,6 +7,7 @@ first) and what follows every update.
 
 import functools
 import logging
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,8 @@ from mmpt.config.fairseq_args import LAST_CHECKPOINT
 from mmpt.utils.signals import StopRequest
 
 logger = logging.getLogger(__name__)
+
+SETTLE_SECONDS = 0.05
 
 
 class WatchedLoop:
@@ -57,7 +60,12 @@ class WatchedLoop:
             logger.info("already complete: %d updates of %d", done, limit)
             return [None], True
         self.stop.defer()
-        return by_fairseq(config, trainer, task, epoch_itr)
+        close_validation(task)  # that of fairseq's dry run
+        let_threads_settle(trainer)
+        try:
+            return by_fairseq(config, trainer, task, epoch_itr)
+        finally:
+            close_loader(epoch_itr)
 
     def _validate_and_save(
         self, by_fairseq: Callable, config, trainer, task, epoch_itr, *args, **kwargs
@@ -91,17 +99,22 @@ class WatchedLoop:
             return step(*step_args, **step_kwargs)
 
         trainer.valid_step = valid_step
+        let_threads_settle(trainer)
         try:
             return by_fairseq(config, trainer, task, epoch_itr, *args, **kwargs)
         finally:
             del trainer.valid_step  # the class's own again
+            close_validation(task)
 
     def _agree_to_stop(self, trainer) -> bool:
         """Whether any process was asked to stop: all must leave after the same update."""
         if trainer.data_parallel_world_size > 1:
             flag = torch.tensor([float(self.stop.signal_number)], device=trainer.device)
             distributed_utils.all_reduce(flag, group=trainer.data_parallel_process_group, op="max")
-            self.stop.signal_number = int(flag.item())
+            # a signal may have come since the flag was made: the others learn of it next time
+            agreed = int(flag.item())
+            self.stop.signal_number = self.stop.signal_number or agreed
+            return agreed != 0
         return bool(self.stop)
 
     def _save(self, config: Any, trainer, epoch_itr) -> None:
@@ -114,3 +127,31 @@ class WatchedLoop:
         checkpoint_utils.save_checkpoint(settings, trainer, epoch_itr, None)
         self.saved_at = trainer.get_num_updates()
         logger.info("%s: %s holds update %d", self.stop.name, LAST_CHECKPOINT, self.saved_at)
+
+
+def let_threads_settle(trainer) -> None:
+    """To be called before loader workers are forked.
+
+    A thread of the process group that touches Python just then leaves a lock taken in the worker,
+    which waits for it for ever (CPython up to 3.11).  After a collective such threads are busy for
+    a moment.
+    """
+    if trainer.data_parallel_world_size > 1:
+        time.sleep(SETTLE_SECONDS)
+
+
+def close_validation(task) -> None:
+    """Closes the loaders of the validation sets, which fairseq keeps."""
+    for epoch_itr in task.dataset_to_epoch_iter.values():
+        close_loader(epoch_itr)
+
+
+def close_loader(epoch_itr) -> None:
+    """Lets an epoch's loader workers leave now.
+
+    fairseq stops one short of the end of torch's iterator, so that its workers, their memory and
+    their queues' threads would stay until the garbage collector finds them, epochs later.
+    """
+    batches = epoch_itr._cur_epoch_itr
+    if batches is not None:
+        batches._itr = iter(())

@@ -210,7 +210,7 @@ def refuse_missing_restore_file(args: argparse.Namespace, optional: bool) -> Non
         return
     if not optional:
         raise CheckpointError(
-            f"--restore-file {restore_file} does not exist; train or download it first, or set "
+            f"--restore-file {restore_file} is no file; train or download it first, or set "
             "restore_optional: true in the job file to start without it"
         )
     logger.warning("--restore-file %s does not exist: starting without it", restore_file)

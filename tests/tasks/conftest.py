@@ -50,13 +50,6 @@ class Workspace:
         return [job, *PLUGIN, "--criterion", "mmloss", "--cpu", "--no-progress-bar", *named]
 
 
-@pytest.fixture(autouse=True)
-def _impatient_loaders(monkeypatch):
-    """A training that stops inside an epoch leaves its workers to the garbage collector, which
-    waits this long for each; a process that ends does not."""
-    monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.2)
-
-
 @pytest.fixture
 def workspace(tmp_path, golden_dir, tinybert, monkeypatch):
     source = golden_dir / "models_data"

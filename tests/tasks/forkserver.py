@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import traceback
 from pathlib import Path
 
@@ -40,8 +41,18 @@ class ForkServer:
             start=list(arguments), cwd=os.getcwd(), log=str(log), environment=environment or {}
         )
 
-    def wait(self, pid: int) -> int:
-        """The exit status of a training; minus the signal that ended it."""
+    def wait(self, pid: int, seconds: float = 120) -> int:
+        """The exit status of a training; minus the signal that ended it.
+
+        Raises:
+            TimeoutError: it did not end, and was killed.
+        """
+        end = time.monotonic() + seconds
+        while not has_ended(pid):
+            if time.monotonic() > end:
+                os.killpg(pid, signal.SIGKILL)
+                raise TimeoutError(f"process {pid} did not end within {seconds:g} s")
+            time.sleep(0.01)
         return self.ask(wait=pid)
 
     def run(self, arguments, log, environment=None) -> int:
@@ -52,6 +63,12 @@ class ForkServer:
         self.process.stdin.write("{}\n")
         self.process.stdin.close()
         self.process.wait(timeout=30)
+
+
+def has_ended(pid: int) -> bool:
+    """Whether a child of the server has ended (and waits to be asked for its status)."""
+    with open(f"/proc/{pid}/stat") as stat:
+        return stat.read().rsplit(")", 1)[1].split()[0] == "Z"
 
 
 def serve() -> None:

@@ -18,6 +18,8 @@ from mmpt.losses.nce import MMContraLoss
 from mmpt_cli import train
 from mmpt_cli.entry import run_command
 
+from .forkserver import has_ended
+
 
 def weights(folder, name="checkpoint_last.pt"):
     return read_checkpoint(folder / name)["model"]
@@ -33,11 +35,6 @@ def wait_for(pid: int, log, text: str) -> None:
     while text not in (log.read_text() if log.exists() else ""):
         assert not has_ended(pid), f"{text!r} never came: {log.read_text()[-3000:]}"
         time.sleep(0.01)
-
-
-def has_ended(pid: int) -> bool:
-    with open(f"/proc/{pid}/stat") as stat:
-        return stat.read().rsplit(")", 1)[1].split()[0] == "Z"
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -225,8 +222,9 @@ def test_a_stop_asked_for_during_validation_is_saved_before_it_ends():
     def validate(config, trainer, task, epoch_itr):
         return [trainer.valid_step(sample) for sample in range(6)]
 
-    trainer = Trainer()
-    assert loop._validate(validate, None, trainer, None, None) == list(range(6))
+    trainer = Trainer(data_parallel_world_size=1)
+    task = SimpleNamespace(dataset_to_epoch_iter={})
+    assert loop._validate(validate, None, trainer, task, None) == list(range(6))
     assert saved == [9]
     assert trainer.valid_step(1) == 1 and "valid_step" not in vars(trainer)
 

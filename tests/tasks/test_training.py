@@ -1,6 +1,7 @@
 """Real fairseq trainings of a few updates on the CPU: repeatable, resumable, clear when refused."""
 
 import logging
+import multiprocessing
 import subprocess
 import sys
 from argparse import Namespace
@@ -46,6 +47,7 @@ def test_repeats_resumes_and_does_not_depend_on_workers(workspace, caplog):
     train.main(workspace.arguments(job, "runs/parts", max_update=5))  # stops inside epoch 1
     train.main(workspace.arguments(job, "runs/parts"))
     assert "runs/parts/checkpoint_last.pt (epoch 1 @ 5 updates)" in caplog.text
+    assert multiprocessing.active_children() == [], "loader workers outlive their epoch"
     whole = weights(workspace.folder / "runs/whole")
     assert_equal(whole, weights(workspace.folder / "runs/alone"))
     assert_equal(whole, weights(workspace.folder / "runs/parts"))
@@ -99,7 +101,7 @@ def test_started_by_the_launcher(workspace):
 def test_missing_restore_file(workspace):
     job = workspace.job()
     arguments = workspace.arguments(job, restore_file="runs/other/checkpoint_best.pt")
-    with pytest.raises(CheckpointError, match=r"checkpoint_best.pt does not exist.*restore_opt"):
+    with pytest.raises(CheckpointError, match=r"checkpoint_best.pt is no file.*restore_opt"):
         train.main(arguments)
     assert not (workspace.folder / "runs/tiny/checkpoint_last.pt").exists()
     job = workspace.job("optional.yaml", restore_optional=True)

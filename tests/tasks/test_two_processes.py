@@ -98,7 +98,7 @@ def test_through_torchrun(without_dropout):
 
 def test_wrong_launches(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "0")
-    with pytest.raises(LaunchError, match="WORLD_SIZE and RANK is not set: every process would"):
+    with pytest.raises(LaunchError, match="WORLD_SIZE and RANK are not set: every process would"):
         train.with_torchrun(["a.yaml"])
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(LaunchError, match=r"2 processes were started, .* start train.py instead"):
