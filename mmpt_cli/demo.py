@@ -1,11 +1,11 @@
 """`mmpt demo`: a corpus in miniature (`make`), and the whole method on it (`run`)."""
 
 import argparse
-from pathlib import Path
 
 from mmpt.demo import CorpusSettings, make_corpus
 from mmpt.demo.corpus import summary
 from mmpt_cli.demo_run import run
+from mmpt_cli.evaluation_options import given_path
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -40,16 +40,16 @@ def _add_make(commands) -> None:
     # options without a default worth showing leave their name out, and the library's own holds
     unset = {"default": argparse.SUPPRESS}
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="DIR", help="folder to make", **unset
+        "--out", type=given_path, required=True, metavar="DIR", help="folder to make", **unset
     )
     number, share = {"type": int, "metavar": "N"}, {"type": float, "metavar": "F"}
     for option, form, text in (
         ("--videos", number, "training videos"),
         ("--seed", number, "of everything drawn"),
-        ("--shift-noise", share, "share of captions said seconds too early or too late"),
-        ("--irrelevant", share, "share of captions about nothing that is seen"),
+        ("--irrelevant", share, "share of all captions that are about nothing that is seen"),
+        ("--shift-noise", share, "share of the other captions said seconds too early or too late"),
+        ("--filler", share, "share of the other captions with words that say nothing"),
         ("--silent", share, "share of steps that nobody talks about"),
-        ("--filler", share, "share of captions with words that say nothing"),
         ("--test-videos", number, "videos of the MSR-VTT-form test set"),
         ("--align-videos", number, "videos of the HTM-Align-form test set"),
         ("--shard-size", number, "videos in one feature shard"),

@@ -85,6 +85,12 @@ def run_command(main: Callable[[list[str]], int | None], argv: Sequence[str] | N
             os.environ.pop(DEBUG_VARIABLE, None)
 
 
+def program(command: str, script: str) -> str:
+    """What a command is called in its usage line: `mmpt COMMAND`, or the script that runs it."""
+    under_mmpt = os.path.basename(sys.argv[0]) in ("mmpt", "main.py")
+    return f"mmpt {command}" if under_mmpt else script
+
+
 class _Terminated(SystemExit):
     """SIGTERM, as an exception: what is half written is cleared away on the way out."""
 

@@ -6,10 +6,10 @@ The same as `predict.py` with that job file.  The file may be named by `--taskco
 import argparse
 from pathlib import Path
 
-from mmpt.config import load_config
 from mmpt.config.access import setting
 from mmpt.errors import ConfigError
-from mmpt_cli.predict import evaluate_job
+from mmpt_cli.evaluation_options import add_options
+from mmpt_cli.predict import evaluate, read_job
 
 PREDICTOR = "HTMAlignPredictor"
 
@@ -22,9 +22,7 @@ def build_parser() -> argparse.ArgumentParser:
     job = parser.add_mutually_exclusive_group(required=True)
     job.add_argument("yaml", nargs="?", type=Path, help="the job file")
     job.add_argument("--taskconfig", type=Path, metavar="YAML", help="the same, by name")
-    parser.add_argument("--checkpoint", help="evaluate this file alone, not those of the job")
-    parser.add_argument("--out", type=Path, help="folder for the results (default: eval.save_path)")
-    parser.add_argument("--device", help="cuda, cuda:1, cpu (default: cuda where there is one)")
+    add_options(parser)
     return parser
 
 
@@ -32,15 +30,17 @@ def main(argv: list[str]) -> int:
     """Evaluates the job file; returns the exit status.
 
     Raises:
-        ConfigError: the job file is one of another task.
+        ConfigError: the job file is one of another task, or none to evaluate.
     """
     args = build_parser().parse_args(argv)
     path = args.yaml or args.taskconfig
-    named = setting(load_config(config_file=str(path)), "predictor")
+    config = read_job(path)
+    named = setting(config, "predictor")
     if named != PREDICTOR:
+        found = "is not set" if named is None else f"is {named}"
         raise ConfigError(
-            f"{path}: predictor is {named}; eval_zeroshot_align.py evaluates jobs with "
-            f"{PREDICTOR}, predict.py all others"
+            f"{path}: predictor {found}; eval_zeroshot_align.py evaluates jobs with {PREDICTOR}, "
+            "predict.py those with any"
         )
-    evaluate_job(path, args.checkpoint, args.out, args.device)
+    evaluate(path, config, args.checkpoint, args.out, args.device)
     return 0

@@ -13,10 +13,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from mmpt.errors import LaunchError
+from mmpt.io.run_record import RECORD_FILE
 from mmpt.io.runlock import LOCK_FILE
 
-NOTHING_BEGAN = {"config.yaml", LOCK_FILE}
-"""What is written before a training begins."""
+NOTHING_BEGAN = {"config.yaml", LOCK_FILE, RECORD_FILE}
+"""What is written before the first update of a training."""
 
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG)
 """Of an `OSError` met while writing: the disk or a quota is full, or it is read-only by now."""
@@ -47,6 +48,27 @@ class NewFolder:
                 folder.rmdir()
 
 
+def why_not_writable(folder: str) -> str | None:
+    """The reason why nothing can be written in a folder, or None; leaves nothing behind.
+
+    It is made for the trial: permissions alone do not tell (of a full disk, or of `/proc`).
+    """
+    new = NewFolder(folder)
+    try:
+        _try(folder)
+    except OSError as error:
+        return error.strerror
+    finally:
+        new.remove_if_unused()
+    return None
+
+
+def _try(folder: str) -> None:
+    os.makedirs(folder, exist_ok=True)
+    with tempfile.TemporaryFile(dir=folder):
+        pass
+
+
 @contextmanager
 def results_folder(folder: str) -> Iterator[None]:
     """Makes a folder, tries it, and names it when the disk is full inside the block.
@@ -58,9 +80,7 @@ def results_folder(folder: str) -> Iterator[None]:
     """
     new = NewFolder(folder)
     try:
-        os.makedirs(folder, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        _try(folder)
     except OSError as error:
         raise _cannot_write(folder, error) from error
     try:

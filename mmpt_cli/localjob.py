@@ -2,13 +2,15 @@
 
     python locallaunch.py projects/retri/norton/how2_pretrain.yaml --jobtype local_small --dryrun
 
-A dry run prints one command a job, ready to be pasted into a shell; it writes nothing and looks at
-no device.  A real run first checks that the devices and the restore file are there, makes the
-run's folder, and then passes on the child's exit status and the signals it gets.
+A dry run prints one command a job, ready to be pasted into a shell; it writes nothing, looks at no
+device, and warns of what a real run would refuse as not available.  A real run first checks that
+the devices and the files it starts from are there, makes the run's folder, and then passes on the
+child's exit status and the signals it gets.
 """
 
 import argparse
 import logging
+import os
 import shlex
 import signal
 import subprocess
@@ -19,17 +21,25 @@ from typing import NamedTuple
 from omegaconf import DictConfig
 
 from mmpt.config.access import setting
-from mmpt.config.check import check_available, is_pipeline
+from mmpt.config.check import check_available, check_complete, is_pipeline
 from mmpt.config.fairseq_args import for_cpu, trainer_settings
 from mmpt.config.jobtypes import JOB_TYPES
 from mmpt.config.load import load_config, prepare_run, with_run_folder
-from mmpt.errors import LaunchError
+from mmpt.config.ready import lacking
+from mmpt.errors import DataError, LaunchError
+from mmpt.io.run_record import LAUNCHED_BY, read_record
 from mmpt.io.runlock import refuse_if_held
 from mmpt_cli.child import Outcome, run_child
 from mmpt_cli.command import Plan, command_of, is_evaluation, plan
+from mmpt_cli.entry import program
 from mmpt_cli.folders import NewFolder
 from mmpt_cli.pipeline import Pipeline, expand, write_files
-from mmpt_cli.preflight import has_begun, refuse_shared_folders, settings_with_checkpoint
+from mmpt_cli.preflight import (
+    has_begun,
+    refuse_shared_folders,
+    refuse_unusable_paths,
+    settings_with_checkpoint,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -63,23 +73,25 @@ def main(argv: list[str]) -> int:
     if args.generate and len(pipelines) < len(set(files)):
         single = next(file for file in files if file not in pipelines)
         raise LaunchError(f"{single}: --generate is for pipeline files (those with base_dir)")
+    trained = [job for job in jobs if not is_evaluated(job)]
+    jobs = [] if args.generate else jobs
     for job in jobs:
-        plan(job.file, job.job_type)
-    trained = [job for job in jobs if plan(job.file, job.job_type).kind != "predict"]
+        # a name that predict.py takes for no evaluation's is its own to refuse
+        if job in trained or Path(job.file).name.startswith(("test", "vis")):
+            check_complete(job.config, job.file, is_evaluated(job))
     refuse_shared_folders([(job.file, job.config) for job in trained])
     if args.dryrun:
         for pipeline in pipelines.values():
             for file in pipeline.files:
                 print(f"# writes {file}")
-        for job in [] if args.generate else jobs:
+        for job in jobs:
             print(shlex.join(dry_command(job)))
         return 0
+    for job in jobs:
+        check_available(job.config, job.file, is_evaluated(job))
     for pipeline in pipelines.values():
         write_files(pipeline)
-    if not args.generate:
-        for job in jobs:
-            check_available(job.config, job.file)
-    return 0 if args.generate else run_jobs(jobs)
+    return run_jobs(jobs)
 
 
 def read_jobs(files: list[str], job_type: str | None) -> tuple[dict[str, Pipeline], list[Job]]:
@@ -103,10 +115,22 @@ def read_jobs(files: list[str], job_type: str | None) -> tuple[dict[str, Pipelin
     return pipelines, jobs
 
 
+def is_evaluated(job: Job) -> bool:
+    """Whether a job is evaluated, not trained, by its file's name and its job type.
+
+    Raises:
+        LaunchError: the job type is not set, unknown, or needs SLURM.
+    """
+    return plan(job.file, job.job_type).kind == "predict"
+
+
 def dry_command(job: Job) -> list[str]:
-    """The command of a job as asked for, whatever this machine has."""
+    """The command of a job as asked for, whatever this machine or this version has."""
     chosen = plan(job.file, job.job_type)
     _say_evaluation(job)
+    problem = next(lacking(job.config, is_evaluated(job)), None)
+    if problem is not None:
+        logger.warning("%s: %s (a real run is refused)", job.file, problem)
     if chosen.kind == "predict":
         return command_of(job.file, chosen, {})
     config = with_run_folder(job.config, job.file)
@@ -140,19 +164,32 @@ def run_job(job: Job) -> Outcome:
     save_dir = setting(job.config, "fairseq.checkpoint.save_dir")
     folder = None if save_dir is None else NewFolder(save_dir)
     outcome = None
+    os.environ[LAUNCHED_BY] = shlex.join(sys.orig_argv)
     try:
         outcome = run_child(real_command(job))
     finally:
         if folder is not None and (outcome is None or outcome.status != 0):
             folder.remove_if_unused()
+    if outcome.stopped_by and plan(job.file, job.job_type).kind == "torchrun":
+        return outcome._replace(status=stopped_status(save_dir, outcome))
     return outcome
+
+
+def stopped_status(save_dir: str, outcome: Outcome) -> int:
+    """The exit status of a training under torchrun that a signal has stopped: torchrun says 1, and
+    shows its own traceback, whatever its processes did; the run's record says what they did."""
+    try:
+        end = read_record(save_dir)["starts"][-1]["end"] or {}
+    except DataError:
+        return outcome.status
+    return 128 + outcome.stopped_by if end.get("state") == "stopped" else outcome.status
 
 
 def real_command(job: Job) -> list[str]:
     """The command of a job on this machine, its run's folder made.
 
     Raises:
-        LaunchError: GPUs are missing, or the checkpoint to start from.
+        LaunchError: GPUs are missing, the checkpoint to start from, or another file or folder.
     """
     chosen = plan(job.file, job.job_type)
     _say_evaluation(job)
@@ -160,6 +197,7 @@ def real_command(job: Job) -> list[str]:
         return command_of(job.file, chosen, {})
     wants_cpu = bool(trainer_settings(job.config).get("cpu"))
     chosen, on_cpu = place(job, chosen, count_gpus(), wants_cpu)
+    refuse_unusable_paths(job.file, job.config)
     settings = settings_with_checkpoint(job.file, job.config)
     if on_cpu:
         settings, dropped = for_cpu(settings)
@@ -240,7 +278,7 @@ def _say_evaluation(job: Job) -> None:
 def _parser() -> argparse.ArgumentParser:
     types = "\n".join(f"  {name:<16} {t.meaning}" for name, t in JOB_TYPES.items())
     parser = argparse.ArgumentParser(
-        prog="mmpt launch" if Path(sys.argv[0]).name == "mmpt" else None,
+        prog=program("launch", "locallaunch.py"),
         description="Trains or evaluates the jobs that YAML files describe.",
         epilog=f"job types:\n{types}",
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -21,12 +21,22 @@ from omegaconf import DictConfig, OmegaConf
 
 from mmpt.config import load_config
 from mmpt.config.access import setting
-from mmpt.config.check import check_available
-from mmpt.errors import CheckpointError, ConfigError, LaunchError
-from mmpt_cli.checkpoint_files import find_checkpoints, score_names
+from mmpt.config.check import check_available, check_complete
+from mmpt.errors import CheckpointError, ConfigError
+from mmpt_cli.checkpoint_files import (
+    check_weights,
+    find_checkpoints,
+    require_file,
+    score_names,
+)
+from mmpt_cli.entry import program
+from mmpt_cli.evaluation_options import add_options, pick_device
 from mmpt_cli.folders import results_folder
 
 logger = logging.getLogger(__name__)
+
+PREDICTS_ONLY = "vis"
+"""How the names of job files begin that measure nothing."""
 
 
 class Job(NamedTuple):
@@ -40,26 +50,72 @@ class Job(NamedTuple):
 
 
 def build_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="predict.py", description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(
+        prog=program("predict", "predict.py"), description=__doc__.split("\n")[0]
+    )
     parser.add_argument("yaml", nargs="+", help="job files, separated by commas or spaces")
-    parser.add_argument("--checkpoint", help="evaluate this file alone, not those of the job")
-    parser.add_argument("--out", type=Path, help="folder for the results (default: eval.save_path)")
-    parser.add_argument("--device", help="cuda, cuda:1, cpu (default: cuda where there is one)")
+    add_options(parser)
     return parser
 
 
 def main(argv: list[str]) -> int:
-    """Evaluates the job files in order; returns the exit status, raises on the first failure."""
-    args = build_parser().parse_args(argv)
-    for name in [part for entry in args.yaml for part in entry.split(",") if part]:
-        evaluate_job(Path(name), args.checkpoint, args.out, args.device)
+    """Evaluates the job files in order; returns the exit status, raises on the first failure.
+
+    All of them are read before the first is evaluated.
+    """
+    parser = build_parser()
+    args = parser.parse_args(argv)
+    paths = [Path(part) for entry in args.yaml for part in entry.split(",") if part.strip()]
+    if not paths:
+        parser.error("no job file is named")
+    for path, config in [(path, read_job(path)) for path in paths]:
+        evaluate(path, config, args.checkpoint, args.out, args.device)
     return 0
 
 
+def read_job(path: Path) -> DictConfig:
+    """The config of a job file, which must be one to evaluate.
+
+    Raises:
+        ConfigError: there is no such file, it is no job file to evaluate, it lacks a key, or it
+            names what is not available.
+    """
+    config = load_config(config_file=str(path))
+    if not path.name.startswith(("test", PREDICTS_ONLY)):
+        raise ConfigError(
+            f"{path}: a job file to evaluate is called test*.yaml (or {PREDICTS_ONLY}*.yaml, to "
+            "predict only)"
+        )
+    check_available(config, str(path))
+    check_complete(config, str(path), evaluated=True)
+    return config
+
+
 def evaluate_job(
-    path: Path, checkpoint: str | None = None, out: Path | None = None, device: str | None = None
+    path: Path,
+    checkpoint: str | Path | None = None,
+    out: Path | None = None,
+    device: str | None = None,
 ) -> dict[str, Any]:
-    """Evaluates one job file, prints its numbers and writes `results_JOBNAME.json`.
+    """Reads one job file and evaluates it; as `evaluate`."""
+    return evaluate(path, read_job(path), checkpoint, out, device)
+
+
+def evaluate(
+    path: Path,
+    config: DictConfig,
+    checkpoint: str | Path | None = None,
+    out: Path | None = None,
+    device: str | None = None,
+) -> dict[str, Any]:
+    """Evaluates one job, prints its numbers and writes `results_JOBNAME.json`.
+
+    Args:
+        path: the job file.
+        config: its content, as `read_job` gives it.
+        checkpoint: the file to evaluate; None: those that the job names.
+        out: folder of the results; None: `eval.save_path`.
+        device: `cuda`, `cuda:N` or `cpu`; None: CUDA where there is one.
 
     Returns:
         The content of the results file.
@@ -67,15 +123,10 @@ def evaluate_job(
     Raises:
         ConfigError, DataError, CheckpointError, LaunchError: with the line to print.
     """
-    config = load_config(config_file=str(path))
-    only_predicts = path.name.startswith("vis")
-    if not only_predicts and not path.name.startswith("test"):
-        raise ConfigError(
-            f"{path}: a job file to evaluate is called test*.yaml (or vis*.yaml, to predict only)"
-        )
-    check_available(config, str(path))
+    only_predicts = path.name.startswith(PREDICTS_ONLY)
     searched, config = config, with_results_folder(path, config, out)  # --out holds results only
-    files = [Path(checkpoint)] if checkpoint else find_checkpoints(searched, only_predicts)
+    named = None if checkpoint is None else [Path(checkpoint)]
+    files = named or find_checkpoints(searched, only_predicts)
     device = pick_device(device)
     folder = config.eval.save_path
     with results_folder(folder):
@@ -99,8 +150,10 @@ def evaluate_all(
     """The entries of the checkpoints that could be evaluated, and of those that could not.
 
     Raises:
-        CheckpointError: none could be; the reason of the first.
+        CheckpointError, NonFiniteScores: none could be; the reason of the last.
     """
+    from mmpt.evaluators.base import NonFiniteScores
+
     results: list[dict] = []
     failed: list[dict] = []
     for file, scores_name in zip(files, score_names(job.path.stem, files), strict=True):
@@ -109,7 +162,7 @@ def evaluate_all(
             results.append(
                 evaluate_checkpoint(job, file, scores_name, results, device, only_predicts)
             )
-        except CheckpointError as error:
+        except (CheckpointError, NonFiniteScores) as error:
             if len(files) == 1 or (len(failed) == len(files) - 1):
                 raise
             logger.error("%s", error)
@@ -125,7 +178,7 @@ def with_results_folder(path: Path, config: DictConfig, out: Path | None) -> Dic
     """
     if out is not None:
         return OmegaConf.merge(config, {"eval": {"save_path": str(out)}})
-    if setting(config, "eval.save_path") is None:
+    if not setting(config, "eval.save_path"):
         raise ConfigError(f"{path}: eval.save_path is not set, and no --out given")
     return config
 
@@ -166,13 +219,15 @@ def evaluate_checkpoint(
 
     fairseq writes `checkpoint_last.pt` and `checkpoint_best.pt` as copies: equal content is not
     evaluated again.
+
+    Raises:
+        CheckpointError: it cannot be read, is of another model, or holds NaN.
+        NonFiniteScores: the scores are, although its weights are finite.
     """
+    from mmpt.evaluators.base import NonFiniteScores
     from mmpt.io.checkpoints import load_model, sha256_of
 
-    if file.is_dir():
-        raise CheckpointError(f"checkpoint {file} is a folder; name a file in it")
-    if not file.is_file():
-        raise CheckpointError(f"checkpoint {file} does not exist")
+    require_file(file)
     digest = sha256_of(file)
     for entry in earlier:
         if entry["sha256"] == digest:
@@ -182,8 +237,12 @@ def evaluate_checkpoint(
     model = job.task.build_model()
     unused = load_model(model, file)
     model.to(device)
-    outputs = job.evaluator.predictor.predict_loop(model, job.loader, scores_name)
-    metrics = {} if only_predicts else job.evaluator.metric.compute_metrics(**outputs)
+    try:
+        outputs = job.evaluator.predictor.predict_loop(model, job.loader, scores_name)
+        metrics = {} if only_predicts else job.evaluator.metric.compute_metrics(**outputs)
+    except NonFiniteScores as error:
+        check_weights(model, file)
+        raise NonFiniteScores(f"{error} (checkpoint {file})") from error
     if metrics:
         job.evaluator.metric.print_computed_metrics(metrics)
     return {
@@ -196,29 +255,6 @@ def evaluate_checkpoint(
         "items": len(job.loader.dataset),
         "seconds": round(time.perf_counter() - start, 2),
     }
-
-
-def pick_device(asked: str | None) -> str:
-    """The asked device, else CUDA where there is one, else the CPU."""
-    import torch
-
-    if asked is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        chosen = torch.device(asked)
-    except RuntimeError as error:
-        raise LaunchError(f"--device {asked!r} is unknown; use cuda, cuda:N or cpu") from error
-    if chosen.type == "cuda":
-        gpus = torch.cuda.device_count()
-        if not gpus:
-            raise LaunchError(
-                f"--device {asked}: this machine has no CUDA device; use --device cpu"
-            )
-        if (chosen.index or 0) >= gpus:
-            raise LaunchError(
-                f"--device {asked}: this machine has {gpus} CUDA devices, cuda:0 to cuda:{gpus - 1}"
-            )
-    return asked
 
 
 def write_results(job: Job, results: list[dict], failed: list[dict]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What is looked at on the disk before a training starts: its checkpoint, its folder."""
+"""What is looked at on the disk before a training starts: checkpoint, folders, files."""
 
 import logging
 import os
@@ -6,8 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from mmpt.config.access import setting
-from mmpt.config.fairseq_args import LAST_CHECKPOINT, trainer_settings, without_restore
+from mmpt.config.fairseq_args import (
+    LAST_CHECKPOINT,
+    argument_key,
+    trainer_settings,
+    without_restore,
+)
 from mmpt.errors import LaunchError
+from mmpt_cli.folders import why_not_writable
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +38,45 @@ def refuse_shared_folders(trainings: list[tuple[str, Any]]) -> None:
                 f"{file}: fairseq.checkpoint.save_dir {folder!r} is that of {first} too; "
                 "give each run a folder of its own"
             )
+
+
+def refuse_unusable_paths(file: str, config: Any) -> None:
+    """Looks at the files and folders that the trainer would stumble over, minutes later.
+
+    Raises:
+        LaunchError: one that is read is not there, or one that is written cannot be.
+    """
+    settings = trainer_settings(config)
+
+    def refuse(name: str, problem: str) -> None:
+        raise LaunchError(f"{file}: {argument_key(config, name)}: {problem}")
+
+    for name in ("quantization_config_path", "continue_once"):
+        path = settings.get(name)
+        if path is not None and not Path(path).is_file():
+            refuse(name, f"no file {path!r}; name one that is there, or set it to null")
+    plugin = settings.get("user_dir")
+    if plugin is not None and not Path(plugin).is_dir():
+        refuse("user_dir", f"no folder {plugin!r}; set it to null for this project's own")
+    logdir = settings.get("tensorboard_logdir", "run")
+    reason = None if logdir == "run" else why_not_writable(logdir)
+    if reason is not None:
+        refuse(
+            "tensorboard_logdir", f"cannot write in {logdir!r} ({reason}); another folder, or run"
+        )
+    log = settings.get("log_file")
+    if log is not None and not _is_within(log, settings["save_dir"]):
+        folder = os.path.dirname(log) or "."
+        if not os.path.isdir(folder):
+            refuse("log_file", f"no folder {folder!r} for it; make it, or name another file")
+        reason = "Is a directory" if os.path.isdir(log) else why_not_writable(folder)
+        if reason is not None:
+            refuse("log_file", f"cannot write {log!r} ({reason}); name another file")
+
+
+def _is_within(path: str, folder: str) -> bool:
+    """Whether a file stands right in a folder, which may be made later."""
+    return os.path.realpath(os.path.dirname(path)) == os.path.realpath(folder)
 
 
 def settings_with_checkpoint(file: str, config: Any) -> dict[str, Any]:

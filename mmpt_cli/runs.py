@@ -2,7 +2,8 @@
 
 States: `running` (a process holds the folder), `finished`, `stopped` (was asked to: the same
 command goes on), `failed` (with the error), `killed` (it began and no process is left), `unknown`
-(something of a run, without a record that can be read).  Reads small files only: no checkpoint is
+(its record cannot be read), `-` (a checkpoint or a config without a record: downloaded, or not
+trained by this version).  Reads small files only: no checkpoint is
 opened, neither torch nor fairseq is imported.
 """
 
@@ -22,10 +23,12 @@ from mmpt.io.runlock import lock_owner
 
 DEPTH = 8
 """Folders below each other that are looked into."""
-NOT_RUNS = re.compile(r"\..*|run_\d+|pictures|__pycache__")
-"""Folders that hold no runs; `run_N` is TensorBoard's."""
+NOT_RUNS = re.compile(r"\..*|__pycache__")
+"""Folders that are not looked into."""
 TRACES = re.compile(r"checkpoint.*\.pt|config\.yaml")
 COLUMNS = ("state", "updates", "epoch", "loss", "last checkpoint", "run")
+LONGEST_NOTE = 120
+"""Characters of a note in the table; `--json` has all of it."""
 UNITS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -49,7 +52,7 @@ class Run:
     pid: int | None = None
     starts: int | None = None
     note: str | None = None
-    """Why it failed or stopped, or what cannot be read."""
+    """Why it failed or stopped, what cannot be read, or that there is no record."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -63,10 +66,12 @@ def main(argv: list[str]) -> int:
     """Prints one line a run; returns the exit status.
 
     Raises:
-        DataError: the folder does not exist.
+        DataError: there is no such folder.
     """
     args = build_parser().parse_args(argv)
     top = Path(args.folder)
+    if top.exists() and not top.is_dir():
+        raise DataError(f"{top}: a file; mmpt runs DIR lists the runs below DIR")
     if not top.is_dir():
         raise DataError(f"{top}: no such folder; mmpt runs DIR lists the runs below DIR")
     runs = [describe(folder) for folder in find_runs(top)]
@@ -94,7 +99,7 @@ def describe(folder: Path) -> Run:
     run = Run(str(folder), "unknown")
     run.checkpoint, run.checkpoint_age_s = last_checkpoint(folder)
     if not (folder / RECORD_FILE).exists():
-        run.note = f"no {RECORD_FILE}: not started by this version"
+        run.state, run.note = "-", "no record"
         return run
     try:
         record = read_record(folder)
@@ -161,7 +166,7 @@ def _row(run: Run) -> tuple[str, ...]:
     if run.checkpoint is not None:
         checkpoint = f"{run.checkpoint}, {_ago(run.checkpoint_age_s)} old"
     loss = f"{run.loss:.4f}" if isinstance(run.loss, float) else str(run.loss or "-")
-    where = run.path if run.note is None else f"{run.path}  ({run.note})"
+    where = run.path if run.note is None else f"{run.path}  ({_short(run.note)})"
     return (
         run.state,
         _of(run.updates, run.max_update),
@@ -170,6 +175,11 @@ def _row(run: Run) -> tuple[str, ...]:
         checkpoint,
         where,
     )
+
+
+def _short(note: str) -> str:
+    line = " ".join(note.split())
+    return line if len(line) <= LONGEST_NOTE else f"{line[: LONGEST_NOTE - 1]}…"
 
 
 def _of(done: int | None, limit: int | None) -> str:

@@ -218,16 +218,14 @@ def continue_own_run(args) -> None:
     Raises:
         CheckpointError: there are checkpoints, but none that training can go on from.
     """
-    found = newest_whole(args.save_dir)
+    found = newest_whole(args.save_dir, put_there=args.restore_file)
     if is_master():
-        for path in found.broken:
-            going_on = f"; going on from {found.path}" if found.path else ""
-            logger.warning("checkpoint %s is broken%s", path, going_on)
+        for line in found.broken:
+            logger.warning("%s%s", line, f"; going on from {found.path}" if found.path else "")
     if found.path is None:
         if found.broken:
             raise CheckpointError(
-                f"{args.save_dir}: no whole checkpoint to go on from, broken: "
-                f"{', '.join(path.name for path in found.broken)}; delete them to start anew"
+                f"{args.save_dir}: no whole checkpoint to go on from ({'; '.join(found.broken)})"
             )
         return
     last = found.path.name == LAST_CHECKPOINT

@@ -13,6 +13,7 @@ DOCUMENTS = [
     "docs/parity.md",
     "docs/notation.md",
     "docs/runs.md",
+    "docs/extending.md",
 ]
 
 
@@ -34,6 +35,17 @@ def test_sections_that_errors_name_are_in_dataset_md():
     for source in (ROOT / "mmpt").rglob("*.py"):
         named |= set(NAMED_SECTION.findall(source.read_text()))
     assert named and named <= set(headings)
+
+
+def test_the_loss_of_the_guide_works():
+    import torch
+
+    (code,) = re.findall(r"```python\n(.+?)```", (ROOT / "docs/extending.md").read_text(), re.S)
+    names = {}
+    exec(code, names)
+    one, other = torch.tensor([[1.0, 0.0], [0.0, 2.0]]), torch.tensor([[3.0, 0.0], [1.0, 0.0]])
+    output = names["CosineLoss"]().compute(pooled_video=one, pooled_text=other, caps=None)
+    assert output.total == 0.5 and output.parts["cosine"] == 0.5
 
 
 def test_constraints_pin_what_setup_asks_for():

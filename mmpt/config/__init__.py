@@ -1,7 +1,8 @@
 """Configuration: what a job file may hold, how it is read, and the trainer's arguments from it.
 
 Reading order: `schema.py` (every key), `load.py` (includes, merging), `check.py` (what is refused),
-`fairseq_args.py` (the command line).  Light on purpose: it needs OmegaConf alone.
+`ready.py` (what must be there before a job runs), `fairseq_args.py` (the command line).  Light on
+purpose: it needs OmegaConf alone.
 """
 
 from mmpt.config.access import lookup, setting

@@ -33,10 +33,16 @@ def setting(config: Any, key: str, default: Any = None) -> Any:
     return default if node is None else node
 
 
+def closest(name: str, known) -> str | None:
+    """The one of the known names that is close enough to be meant, or None."""
+    close = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.6)
+    return close[0] if close else None
+
+
 def nearest(name: str, known) -> str:
     """` (did you mean X?)` where one of the known names is close, else an empty string."""
-    close = difflib.get_close_matches(str(name), [str(k) for k in known], n=1, cutoff=0.6)
-    return f" (did you mean {close[0]}?)" if close else ""
+    close = closest(name, known)
+    return f" (did you mean {close}?)" if close else ""
 
 
 def lookup(registry: Mapping[str, T], name: str | None, key: str) -> T:

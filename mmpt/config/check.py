@@ -1,8 +1,10 @@
 """The checks of a job file, done before anything is loaded.
 
-Two passes: `check_keys` looks at every key alone (known? right type? allowed value?) and runs on
-each file of an `includes` chain, so that the message names the file the key stands in;
-`check_config` does the same and then looks for values that cannot go together (consistency.py).
+`check_keys` looks at every key alone (known? right type? allowed value?) and runs on each file of
+an `includes` chain, so that the message names the file the key stands in; `check_config` does the
+same and then looks for values that cannot go together (consistency.py).  Before a job runs,
+`check_complete` asks for what its kind needs, and `check_available` refuses what this version lacks
+(ready.py): a file may be read without either, for it may be the base of others.
 """
 
 import logging
@@ -14,17 +16,23 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mmpt.config.access import nearest, setting
-from mmpt.config.class_names import NOT_YET, known_names
+from mmpt.config.class_names import known_names
 from mmpt.config.consistency import job_problems, pipeline_problems
 from mmpt.config.errors import ConfigError
 from mmpt.config.keys import Bounds, keys_of, kind_of, shown, type_problem, unknown_key
+from mmpt.config.ready import lacking, missing_keys
 from mmpt.config.schema import OBSOLETE, JobFile, PipelineFile
-from mmpt.config.schema_fairseq import ARGUMENTS, BOUNDS, GROUPS, RENAMED
+from mmpt.config.schema_fairseq import (
+    ARGUMENTS,
+    BOUNDS,
+    GROUPS,
+    LAUNCHERS,
+    RENAMED,
+    WHOLE,
+    WITHOUT_EFFECT,
+)
 
 logger = logging.getLogger(__name__)
-
-RETRIEVAL_CLASSES = ("vectorpool_cls", "retriever_cls")
-"""Keys whose classes are asked for by a task that retrieves, which says so itself."""
 
 
 def check_config(config: Any, source: str = "config") -> None:
@@ -99,7 +107,7 @@ def _check_section(
             continue
         _check_value(dotted, value, kind, known[name].metadata["bounds"], source)
         if dotted == "fairseq":
-            _check_fairseq(value, source)
+            _check_fairseq(value, source, warn)
 
 
 def _check_value(dotted: str, value: Any, kind: Any, bounds: Bounds, source: str) -> None:
@@ -118,7 +126,7 @@ def _check_value(dotted: str, value: Any, kind: Any, bounds: Bounds, source: str
         raise ConfigError(f"{source}: {dotted} must be {problem}, got {shown(value)}")
 
 
-def _check_fairseq(groups: Mapping[str, Any], source: str) -> None:
+def _check_fairseq(groups: Mapping[str, Any], source: str, warn: bool) -> None:
     """Every leaf must be an argument of the trainer; it may stand in any group, but once."""
     seen: dict[str, str] = {}
     for group, leaves in groups.items():
@@ -140,6 +148,9 @@ def _check_fairseq(groups: Mapping[str, Any], source: str) -> None:
         for name, value in leaves.items():
             dotted = f"fairseq.{group}.{name}"
             _check_argument(dotted, str(name), value, source)
+            if warn and name in WITHOUT_EFFECT and value is not None:
+                reason = WITHOUT_EFFECT[name]
+                logger.warning("%s: %s has no effect (%s)", source, dotted, reason)
             if name in seen:
                 raise ConfigError(f"{source}: {dotted} is set twice, also as {seen[name]}")
             seen[name] = dotted
@@ -153,6 +164,11 @@ def _check_argument(dotted: str, name: str, value: Any, source: str) -> None:
         )
     if value is None or _unresolved(value):
         return
+    if name in LAUNCHERS:
+        raise ConfigError(
+            f"{source}: {dotted} is for the launcher to set; delete it: --jobtype says how many "
+            "processes train"
+        )
     kind, bounds = ARGUMENTS[name], BOUNDS.get(name, Bounds())
     if kind is not list:
         _check_value(dotted, value, kind, bounds, source)
@@ -164,7 +180,7 @@ def _check_argument(dotted: str, name: str, value: Any, source: str) -> None:
             raise ConfigError(
                 f"{source}: {dotted} must be a number or a list of numbers, got {shown(value)}"
             )
-        _check_value(dotted, item, float, bounds, source)
+        _check_value(dotted, item, int if name in WHOLE else float, bounds, source)
 
 
 def _unresolved(value: Any) -> bool:
@@ -178,15 +194,33 @@ def check_values(content: Mapping[str, Any], source: str) -> None:
         raise ConfigError(f"{source}: {problem}")
 
 
-def check_available(config: Any, source: str) -> None:
-    """Refuses a job that names a class which this version knows of and does not have.
+def check_complete(config: Any, source: str, evaluated: bool) -> None:
+    """Refuses a job that lacks a key without which it cannot run.
+
+    Args:
+        config: a checked job file.
+        source: its name, for the message.
+        evaluated: whether it is to be evaluated; else it is to be trained.
+
+    Raises:
+        ConfigError: the first such key.
+    """
+    for problem in missing_keys(config, source, evaluated):
+        raise ConfigError(f"{source}: {problem}")
+
+
+def check_available(config: Any, source: str, evaluated: bool = True) -> None:
+    """Refuses a job that asks for what this version does not have.
 
     Called before a job runs; its file may be read and its command printed all the same.
 
+    Args:
+        config: a checked job file.
+        source: its name, for the message.
+        evaluated: whether it is to be evaluated; else it is to be trained.
+
     Raises:
-        ConfigError: the first such name.
+        ConfigError: the first such thing.
     """
-    for dotted, names in NOT_YET.items():
-        value = setting(config, dotted)
-        if dotted not in RETRIEVAL_CLASSES and value in names:
-            raise ConfigError(f"{source}: {dotted}: {value} is not available in this version")
+    for problem in lacking(config, evaluated):
+        raise ConfigError(f"{source}: {problem}")

@@ -160,6 +160,46 @@ NOT_YET: dict[str, tuple[str, ...]] = {
 read and its command printed, but not run."""
 
 
+METRICS_OF: dict[str, tuple[str, ...]] = {
+    "BGRetrievalPredictor": ("FullVideoBGRetrievalMetric",),
+    "COINPredictor": ("COINActionSegmentationMetric",),
+    "COINZSPredictor": ("COINActionSegmentationMetric",),
+    "CrossTaskPredictor": ("CrossTaskMetric",),
+    "DiDeMoPredictor": ("DiDeMoMetric",),
+    "HTMAlignPredictor": ("HTMAlignMetric",),
+    "NLGPredictor": ("NLGMetric",),
+    "QAPredictor": ("QAMetric",),
+    "RetrievalPredictor": ("RetrievalMetric", "FullVideoRetrievalMetric"),
+}
+"""Predictor -> the metrics that take what it returns; those of one's own may go with any."""
+
+ONE_ENCODER: dict[str, bool] = {
+    **dict.fromkeys(
+        (
+            "MMFusionActionLocalization",
+            "MMFusionActionSegmentation",
+            "MMFusionJoint",
+            "MMFusionMFMMLM",
+            "MMFusionMTM",
+            "MMFusionNLG",
+            "MMFusionShare",
+            "MMFusionShareActionLocalization",
+        ),
+        True,
+    ),
+    **dict.fromkeys(
+        (
+            "MMFusionSeparate",
+            "MMFusionSeparateActionLocalization",
+            "MMFusionSeparateActionSegmentation",
+            "MMFusionSeparateFullVideoBGRetrieval",
+        ),
+        False,
+    ),
+}
+"""Model -> whether it has one encoder for video and text (`mm_encoder_cls`), or two."""
+
+
 def known_names(key: str) -> tuple[str, ...] | None:
     """Every name that a key may hold, sorted; None for a key that names no class."""
     if key not in CLASS_NAMES and key not in NOT_YET:

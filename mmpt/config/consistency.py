@@ -1,16 +1,15 @@
-"""Values of a job file that cannot go together, each right by itself."""
+"""Values of a job file that cannot go together, each right by itself.
 
-import ast
+Those of the section `fairseq` alone are in `trainer_problems.py`.
+"""
+
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mmpt.config.access import nearest, setting
-from mmpt.config.fairseq_args import HALF_PRECISION, trainer_settings
+from mmpt.config.access import setting
+from mmpt.config.class_names import METRICS_OF
 from mmpt.config.keys import shown
-
-LOSS_PARTS = {"MMContraLoss": ("loss_v2t", "loss_t2v"), "MFMMLM": ("loss_mfm", "loss_mlm")}
-SEQUENCE_PARTS = ("loss_seq", "plan_diagonal")
-"""The parts that losses log beside their sum, those of `loss.sequence_contrast` apart."""
+from mmpt.config.trainer_problems import trainer_problems
 
 
 def pipeline_problems(content: Mapping[str, Any]) -> Iterator[str]:
@@ -40,39 +39,23 @@ def job_problems(content: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong in a job file, one line each."""
     yield from _length_problems(content)
     yield from _batch_problems(content)
-    yield from _trainer_problems(content)
+    yield from trainer_problems(content)
+    yield from _evaluation_problems(content)
     prefix = setting(content, "dataset.tfeat_dir")
     if prefix is not None and not prefix.endswith("."):
         yield f"dataset.tfeat_dir is a prefix and must end in a dot, got {prefix!r}"
 
 
-def _trainer_problems(content: Mapping[str, Any]) -> Iterator[str]:
-    settings = trainer_settings(content)
-    betas = settings.get("adam_betas")
-    if betas is not None and not _is_pair_of_rates(betas):
+def _evaluation_problems(content: Mapping[str, Any]) -> Iterator[str]:
+    """A metric that reads what another predictor writes."""
+    predictor, metric = _both(content, "predictor", "metric")
+    fitting = METRICS_OF.get(predictor, ())
+    ours = {name for names in METRICS_OF.values() for name in names}
+    if fitting and metric in ours and metric not in fitting:
         yield (
-            "adam_betas must be a text that holds a pair of numbers in [0, 1), "
-            f"for instance (0.9, 0.98), got {betas!r}"
+            f"metric must be one that goes with predictor {predictor}: {', '.join(fitting)}, got "
+            f"{metric!r}"
         )
-    half = [name for name in HALF_PRECISION if settings.get(name)]
-    if {"fp16", "bf16"} <= set(half):
-        yield f"fairseq: {' and '.join(half)} are true; one kind of half precision is allowed"
-    metric = settings.get("best_checkpoint_metric")
-    if metric not in (None, "loss") and setting(content, "loss.loss_cls") is not None:
-        logged = _logged_losses(content)
-        if metric not in logged:
-            yield (
-                "fairseq.checkpoint.best_checkpoint_metric must be one of what this job's loss "
-                f"logs: {', '.join(logged)}{nearest(metric, logged)}, got {metric!r}"
-            )
-
-
-def _logged_losses(content: Mapping[str, Any]) -> list[str]:
-    """What a validation logs that a checkpoint can be the best by."""
-    names = ["loss", *LOSS_PARTS.get(setting(content, "loss.loss_cls"), ())]
-    if setting(content, "loss.sequence_contrast") is None:
-        return names
-    return names + list(SEQUENCE_PARTS if "loss_v2t" in names else ())
 
 
 def _length_problems(content: Mapping[str, Any]) -> Iterator[str]:
@@ -120,17 +103,3 @@ def _both(content: Mapping[str, Any], first: str, second: str) -> tuple[Any, Any
     """Two values, or two Nones where one is not set."""
     pair = setting(content, first), setting(content, second)
     return (None, None) if None in pair else pair
-
-
-def _is_pair_of_rates(text: str) -> bool:
-    try:
-        pair = ast.literal_eval(text)
-    except (ValueError, SyntaxError):
-        return False
-    return (
-        isinstance(pair, (tuple, list))
-        and len(pair) == 2
-        and all(
-            isinstance(v, (int, float)) and not isinstance(v, bool) and 0 <= v < 1 for v in pair
-        )
-    )

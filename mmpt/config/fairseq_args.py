@@ -47,6 +47,13 @@ def trainer_settings(config: Any) -> dict[str, Any]:
     return settings
 
 
+def argument_key(config: Any, name: str) -> str:
+    """The dotted key under which a job file sets an argument, for messages."""
+    groups = setting(config, "fairseq", {})
+    found = [group for group, leaves in groups.items() if leaves is not None and name in leaves]
+    return f"fairseq.{found[0] if found else 'optimization'}.{name}"
+
+
 def with_extras(settings: Mapping[str, Any], processes: int = 1) -> dict[str, Any]:
     """Adds what every training needs and no file says.
 

@@ -25,9 +25,9 @@ JOB_TYPES: dict[str, JobType] = {
     "torchrun_single": JobType("torchrun", 1, "train in one process started by torchrun"),
     "torchrun_small": JobType("torchrun", 2, "train in 2 processes started by torchrun"),
     "torchrun_big": JobType("torchrun", 8, "train in 8 processes started by torchrun"),
-    "slurm_single": JobType("slurm", 1, "train under SLURM in one process"),
-    "slurm_small": JobType("slurm", 2, "train under SLURM on 2 GPUs"),
-    "slurm_big": JobType("slurm", 8, "train under SLURM on 8 GPUs"),
+    "slurm_single": JobType("slurm", 1, "not in this version: under SLURM in one process"),
+    "slurm_small": JobType("slurm", 2, "not in this version: under SLURM on 2 GPUs"),
+    "slurm_big": JobType("slurm", 8, "not in this version: under SLURM on 8 GPUs"),
     # old names that stand in public job files
     "sweep_small": JobType("train", 1, "old name of local_single"),
     "sweep_big": JobType("train", 8, "local_big, or as many GPUs as there are"),

@@ -21,11 +21,15 @@ class Bounds:
     high: float | None = None
     above: float | None = None
     choices: tuple[str, ...] = ()
+    filled: bool = False
+    """The text must not be empty."""
 
     def describe(self) -> str:
         """The allowed values in words, for instance `at least 1`; empty where all are."""
         if self.choices:
             return "one of " + ", ".join(self.choices)
+        if self.filled:
+            return "a text that is not empty"
         parts = []
         if self.above is not None:
             parts.append(f"above {self.above:g}")
@@ -39,6 +43,8 @@ class Bounds:
         """Whether a value of the right type is within the bounds."""
         if self.choices:
             return value in self.choices
+        if self.filled and isinstance(value, str):
+            return value.strip() != ""
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             return True
         return (
@@ -64,12 +70,12 @@ def key(
     Args:
         meaning: what the key does, in one line.
         default: what an absent key means; None = not set.
-        unit: for instance `seconds`, `text tokens`.
+        unit: for instance `seconds`, `text tokens`; a `path` must not be empty.
         low, high: the value must lie within, ends included.
         above: the value must be greater.
         choices: the only values of a text key.
     """
-    bounds = Bounds(low, high, above, choices)
+    bounds = Bounds(low, high, above, choices, filled=unit.startswith("path"))
     return field(default=default, metadata={"meaning": meaning, "unit": unit, "bounds": bounds})
 
 
@@ -101,6 +107,9 @@ def dotted_names(section: type, prefix: str = "") -> list[str]:
     return names
 
 
+LARGEST = 2**31 - 1
+"""Of all integers in job files: fairseq, torch and numpy take no larger ones everywhere."""
+
 _WORDS = {
     int: "an integer",
     float: "a number",
@@ -114,7 +123,8 @@ _WORDS = {
 def type_problem(value: Any, kind: Any) -> str | None:
     """What a value of the wrong type should have been, in words; None where the type is right.
 
-    An integer where a number is meant is right; true and false are never numbers.
+    An integer where a number is meant is right; true and false are never numbers; an integer that
+    no one can hold is wrong.
     """
     if kind is Any or value is None:
         return None
@@ -126,7 +136,11 @@ def type_problem(value: Any, kind: Any) -> str | None:
     if origin in (int, float) and isinstance(value, bool):
         return _WORDS[origin]
     allowed = (int, float) if origin is float else origin
-    return None if isinstance(value, allowed) else _WORDS[origin]
+    if not isinstance(value, allowed):
+        return _WORDS[origin]
+    if origin is int and abs(value) > LARGEST:
+        return f"at {'most' if value > 0 else 'least'} {LARGEST if value > 0 else -LARGEST}"
+    return None
 
 
 def unknown_key(dotted: str, section: type, root: type) -> str:

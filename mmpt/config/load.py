@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from mmpt.config.access import nearest, setting
+from mmpt.config.access import closest, setting
 from mmpt.config.check import check_config, check_keys, check_values, plain
 from mmpt.config.errors import ConfigError
 from mmpt.config.fairseq_args import trainer_settings
@@ -195,6 +195,11 @@ def _read(file: Path, name: str, includer: str | None) -> DictConfig:
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or str(error)
         hint = "; indent with spaces, not tabs" if r"'\t'" in problem else ""
         raise ConfigError(f"{where}: not valid YAML ({' '.join(problem.split())}){hint}") from error
+    except RecursionError as error:
+        raise ConfigError(
+            f"{name}: not valid YAML (an alias stands inside its own anchor, or lists and sections "
+            "in each other too deeply)"
+        ) from error
     except UnicodeDecodeError as error:
         raise ConfigError(
             f"{name}: not a UTF-8 text file (byte {error.start}: {error.reason}); save it as UTF-8"
@@ -211,6 +216,8 @@ def _read(file: Path, name: str, includer: str | None) -> DictConfig:
 
 
 def _missing(file: Path, name: str, includer: str | None) -> str:
+    if includer is not None and (Path(name).is_dir() or file.is_dir()):
+        return f"{includer}: includes {name!r}, which is a folder; name a YAML file in it"
     if includer is not None:
         return (
             f"{includer}: includes {name!r}, which is neither in the working directory nor in "
@@ -220,8 +227,10 @@ def _missing(file: Path, name: str, includer: str | None) -> str:
         return f"job file {name!r} is a folder; give a YAML file"
     if file.parent.is_dir() and not os.access(file.parent, os.R_OK | os.X_OK):
         return f"{name}: permission denied: this user may not look into {str(file.parent)!r}"
-    near = nearest(file.name, [p.name for p in file.parent.glob("*.yaml")])
-    return f"no job file {name!r}{near or '; give a path like projects/retri/norton/vtt_ft.yaml'}"
+    near = closest(file.name, [p.name for p in file.parent.glob("*.yaml")])
+    if near is None:
+        return f"no job file {name!r}; give a path like projects/retri/norton/vtt_ft.yaml"
+    return f"no job file {name!r} (did you mean {file.with_name(near)}?)"
 
 
 __all__ = [

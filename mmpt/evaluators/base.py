@@ -15,6 +15,13 @@ from mmpt.config.access import setting
 from mmpt.errors import DataError
 from mmpt.io.atomic import atomic_write
 
+NAMES_SHOWN = 3
+"""So many of the videos or texts that are bad are named."""
+
+
+class NonFiniteScores(DataError):
+    """NaN or infinite scores: of bad features, or of a model whose weights are bad."""
+
 
 class Predictor:
     """Turns a data loader into the arrays that a metric takes.
@@ -50,6 +57,9 @@ class Predictor:
 
         Returns:
             What the metric of the same task takes by keyword, `outputs` always among them.
+
+        Raises:
+            NonFiniteScores: NaN or inf among the scores; nothing is written then.
         """
         model.eval()
         device = device_of(model)
@@ -119,8 +129,29 @@ def check_finite(scores: np.ndarray, what: str) -> None:
     """Refuses NaN and inf: a sort would put NaN first and report a perfect result.
 
     Raises:
-        DataError: with the number of bad entries.
+        NonFiniteScores: with the number of bad entries.
     """
     bad = int((~np.isfinite(scores)).sum())
     if bad:
-        raise DataError(f"{what}: {bad} of {scores.size} scores are NaN or infinite")
+        raise NonFiniteScores(f"{what}: {bad} of {scores.size} scores are NaN or infinite")
+
+
+def check_encoded(finite: Iterable[bool], names: Iterable[str], what: str) -> None:
+    """Refuses videos (or texts) that a model makes NaN or inf of.
+
+    Args:
+        finite: of each, whether all that the model gave for it is finite.
+        names: of each, for the message.
+        what: `HTM-Align: videos` for instance.
+
+    Raises:
+        NonFiniteScores: how many there are, and the first few.
+    """
+    names, finite = list(names), list(finite)
+    bad = [str(name) for name, good in zip(names, finite, strict=True) if not good]
+    if bad:
+        shown = ", ".join(bad[:NAMES_SHOWN]) + (", …" if len(bad) > NAMES_SHOWN else "")
+        raise NonFiniteScores(
+            f"{what}: the model gives NaN or inf for {len(bad)} of {len(names)}: {shown}; look at "
+            "what it was given (features far from those that it was trained on?)"
+        )

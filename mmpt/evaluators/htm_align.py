@@ -17,7 +17,7 @@ from torch.nn.functional import normalize
 
 from mmpt.config.access import setting
 from mmpt.errors import ConfigError, DataError
-from mmpt.evaluators.base import Metric, Predictor, check_finite
+from mmpt.evaluators.base import Metric, Predictor, check_encoded, check_finite
 from mmpt.evaluators.htm_protocol import (
     UNTOUCHED,
     WINDOW,
@@ -89,6 +89,7 @@ class HTMAlignPredictor(Predictor):
         Raises:
             ConfigError: the model does not encode video and text apart.
             DataError: no video.
+            NonFiniteScores: the model gives NaN or inf.
         """
         if not (hasattr(model, "encode_text") and hasattr(model, "encode_video")):
             raise ConfigError(
@@ -102,6 +103,8 @@ class HTMAlignPredictor(Predictor):
         if not found:
             raise DataError("HTM-Align: the test set is empty")
         videos = {video_id: found[video_id] for video_id in sorted(found)}
+        finite = [bool(np.isfinite(video.similarity).all()) for video in videos.values()]
+        check_encoded(finite, videos, "HTM-Align: videos")
         return {
             "outputs": [video.similarity for video in videos.values()],
             "targets": [video.sentences for video in videos.values()],

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mmpt.config.access import setting
 from mmpt.errors import DataError
-from mmpt.evaluators.base import Metric, Predictor, check_finite
+from mmpt.evaluators.base import Metric, Predictor, check_encoded, check_finite
 from mmpt.utils.bert import load_tokenizer
 
 RANKS_AT_ONCE = 1 << 22
@@ -25,7 +25,12 @@ class RetrievalPredictor(Predictor):
         )
 
     def predict(self, model: nn.Module, batches: Iterable[dict]) -> dict:
-        """Returns `outputs` float32 [texts, videos], `texts` and `video_ids` in that order."""
+        """Returns `outputs` float32 [texts, videos], `texts` and `video_ids` in that order.
+
+        Raises:
+            DataError: no video.
+            NonFiniteScores: the model gives NaN or inf.
+        """
         texts: list[str] = []
         video_ids: list = []
         pooled_text: list[Tensor] = []
@@ -38,8 +43,12 @@ class RetrievalPredictor(Predictor):
             video_ids += batch["video_id"]
         if not video_ids:
             raise DataError("retrieval: the test set is empty")
-        scores = torch.cat(pooled_text) @ torch.cat(pooled_video).T
-        return {"outputs": scores.numpy(), "texts": texts, "video_ids": video_ids}
+        text, video = torch.cat(pooled_text), torch.cat(pooled_video)
+        check_encoded(video.isfinite().all(dim=1).tolist(), video_ids, "retrieval: videos")
+        check_encoded(text.isfinite().all(dim=1).tolist(), map(repr, texts), "retrieval: texts")
+        scores = (text @ video.T).numpy()
+        check_finite(scores, "retrieval")
+        return {"outputs": scores, "texts": texts, "video_ids": video_ids}
 
 
 class RetrievalMetric(Metric):

@@ -1,5 +1,6 @@
 """fairseq's own checkpoint reading and writing, made safe and clear."""
 
+import errno
 import functools
 import os
 import shutil
@@ -16,6 +17,9 @@ from mmpt.io.checkpoints import reading_checkpoint
 
 CRASH_FILE = "crash.pt"
 """What fairseq writes on an error inside an update; nothing can be resumed from it."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""The disk, a quota, or the largest file allowed."""
 
 _last_read = "checkpoint"
 
@@ -51,6 +55,25 @@ def make_loading_safe() -> None:
 
     load_checkpoint_to_cpu.names_the_file = True
     checkpoint_utils.load_checkpoint_to_cpu = load_checkpoint_to_cpu
+    checkpoint_utils.load_checkpoint = functools.partial(
+        _restore_with_clear_errors, checkpoint_utils.load_checkpoint
+    )
+
+
+def _restore_with_clear_errors(by_fairseq, *args, **kwargs):
+    """fairseq's restoring; where the optimizer's state does not fit, it fails in its own terms."""
+    try:
+        return by_fairseq(*args, **kwargs)
+    except USER_ERRORS:
+        raise
+    except (ValueError, AssertionError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"checkpoint {_last_read} does not fit this job ({' '.join(str(error).split())}): what "
+            "trains, or its optimizer, is not what it was (model.layernorm_only, "
+            "loss.sequence_contrast.learn_temperature, fairseq.optimization.optimizer); take the "
+            "settings that it was trained with or another save_dir; to start from its weights "
+            "alone, name it as restore_file with reset_optimizer: true"
+        ) from error
 
 
 def make_saving_safe() -> None:
@@ -110,8 +133,10 @@ class _writing:
         while not isinstance(cause, OSError) and (cause.__cause__ or cause.__context__):
             cause = cause.__cause__ or cause.__context__
         reason = cause.strerror if isinstance(cause, OSError) else str(error).splitlines()[0]
-        kept = "the one before it is untouched; " if self.path.exists() else ""
+        kept = "; the one before it is untouched" if self.path.is_file() else ""
+        full = getattr(cause, "errno", None) in FULL or not isinstance(cause, OSError)
+        advice = "make room" if full else "mend that"
         raise CheckpointError(
-            f"checkpoint {self.path} cannot be written ({reason}): {kept}make room and give the "
+            f"checkpoint {self.path} cannot be written ({reason}){kept}; {advice} and give the "
             "same command again, the run goes on from its newest checkpoint"
         ) from error

@@ -5,6 +5,7 @@ numbered checkpoint that is newer than `checkpoint_last.pt`.
 """
 
 import logging
+import os
 import zipfile
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,32 +28,39 @@ class Found(NamedTuple):
 
     path: the newest whole checkpoint that a training can go on from, or None.
     updates: how far it is.
-    broken: files that cannot be read, or whose content is damaged.
+    broken: what is wrong with each file that cannot be read, one line that names it.
     """
 
     path: Path | None
     updates: int
-    broken: list[Path]
+    broken: list[str]
 
 
-def newest_whole(folder: str | Path) -> Found:
+def newest_whole(folder: str | Path, put_there: str | Path | None = None) -> Found:
     """Searches a run folder for the checkpoint with the most updates that is whole.
 
     Files that are whole but hold no training state (weights alone) are passed over.
+
+    Args:
+        folder: the run's folder; it need not exist.
+        put_there: a checkpoint to start from, of another run; one that lies in the folder counts
+            only where the run has none of its own, however many updates it has.
     """
     broken, states = [], []
     for path in sorted(Path(folder).glob(PATTERN)):
         try:
             updates = training_updates(path)
-        except CheckpointError:
-            broken.append(path)
+        except CheckpointError as error:
+            broken.append(str(error))
             continue
         if updates is not None:
-            states.append((updates, path.stat().st_mtime_ns, path.name == LAST_CHECKPOINT, path))
-    for updates, _, _, path in sorted(states, reverse=True):
+            own = not (put_there and os.path.exists(put_there) and path.samefile(put_there))
+            last = path.name == LAST_CHECKPOINT
+            states.append((own or last, updates, path.stat().st_mtime_ns, last, path))
+    for _, updates, _, _, path in sorted(states, reverse=True):
         if content_is_whole(path):
             return Found(path, updates, broken)
-        broken.append(path)
+        broken.append(f"checkpoint {path}: its content is not what was written (checksums differ)")
     return Found(None, 0, broken)
 
 
@@ -70,7 +78,9 @@ def training_updates(path: Path) -> int | None:
     if not isinstance(content, dict) or "train_iterator" not in _section(content, "extra_state"):
         return None
     history = content.get("optimizer_history")
-    return history[-1].get("num_updates") if history else None
+    newest = history[-1] if isinstance(history, list) and history else None
+    updates = newest.get("num_updates") if isinstance(newest, dict) else None
+    return updates if isinstance(updates, int) else None
 
 
 def _section(content: dict[str, Any], name: str) -> dict[str, Any]:

@@ -30,6 +30,9 @@ from mmpt.io.fingerprint import changes, data_fingerprint
 
 logger = logging.getLogger(__name__)
 
+LAUNCHED_BY = "MMPT_LAUNCHED_BY"
+"""Environment variable in which the launcher hands its own command down."""
+
 RECORD_FILE = "run.json"
 STATUS_FILE = "status.json"
 FORM = 1
@@ -129,7 +132,8 @@ def begin_run(
             logger.warning("the data differs from this run's earlier start: %s", "; ".join(changed))
     start = {
         "time": _now(),
-        "command": shlex.join([sys.executable, *sys.argv]),
+        "command": shlex.join(sys.orig_argv),
+        "launched_by": os.environ.get(LAUNCHED_BY),
         "directory": os.getcwd(),
         "host": socket.gethostname(),
         "pid": os.getpid(),

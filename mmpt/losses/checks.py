@@ -10,12 +10,26 @@ def check_pairs(name_a: str, a: Tensor, name_b: str, b: Tensor) -> None:
     """Both [N, d], N at least 1, one row of the one for each row of the other.
 
     Raises:
-        DataError: otherwise; the message has both shapes.
+        DataError: otherwise; the message has both shapes. Or one is float64 and the other is not.
     """
     if a.ndim != 2 or a.shape != b.shape or a.shape[0] == 0:
         raise DataError(
             f"{name_a} {tuple(a.shape)} and {name_b} {tuple(b.shape)} do not fit: both must be "
             "[clips, width] with at least one clip"
+        )
+    check_precision(name_a, a, name_b, b)
+
+
+def check_precision(name_a: str, a: Tensor, name_b: str, b: Tensor) -> None:
+    """Two tensors that are computed in one precision: both float64, or neither.
+
+    Raises:
+        DataError: otherwise; the message has both types.
+    """
+    if (a.dtype == torch.float64) != (b.dtype == torch.float64):
+        raise DataError(
+            f"{name_a} is {a.dtype} and {name_b} {b.dtype}: float64 is needed on both sides, or on "
+            "neither"
         )
 
 
@@ -27,6 +41,16 @@ def check_rows(name: str, scores: Tensor) -> None:
     """
     if scores.ndim != 2 or scores.numel() == 0:
         raise DataError(f"{name} {tuple(scores.shape)}: [rows, classes] is needed, none of them 0")
+
+
+def check_scores(name: str, scores: Tensor) -> None:
+    """Class scores [..., classes] with at least one class and one row of them.
+
+    Raises:
+        DataError: otherwise; the message has the shape.
+    """
+    if scores.ndim == 0 or scores.numel() == 0:
+        raise DataError(f"{name} {tuple(scores.shape)}: [..., classes] is needed, none of them 0")
 
 
 def check_same_shape(name_a: str, a: Tensor, name_b: str, b: Tensor) -> None:

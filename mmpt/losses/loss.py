@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from mmpt.errors import DataError
 
-from .checks import check_finite, check_pairs, check_rows, check_same_shape
+from .checks import check_finite, check_pairs, check_rows, check_same_shape, check_scores
 
 IGNORED_TARGET = -100
 
@@ -50,7 +50,8 @@ class Loss(torch.nn.Module):
         Automatic mixed precision is off inside: half precision inputs are computed in float32.
 
         Raises:
-            DataError: a tensor is missing, not finite, or does not have the form it must have.
+            DataError: a tensor is missing, no tensor, not finite, or does not have the form it must
+                have.
         """
         missing = [name for name in self.needs if sample.get(name) is None]
         if missing:
@@ -59,6 +60,11 @@ class Loss(torch.nn.Module):
                 f"the model's output has; present: {', '.join(sorted(sample)) or 'nothing'}"
             )
         inputs = {name: sample[name] for name in self.needs}
+        for name, value in inputs.items():
+            if not isinstance(value, Tensor):
+                raise DataError(
+                    f"{type(self).__name__} needs {name} as a tensor, got {type(value).__name__}"
+                )
         if not self.allow_non_finite:
             check_finite(**{n: x for n, x in inputs.items() if x.is_floating_point()})
         device = inputs[self.needs[0]].device.type
@@ -139,6 +145,7 @@ class CrossEntropy(Loss):
     needs = ("logits", "targets")
 
     def evaluate(self, logits: Tensor, targets: Tensor) -> LossOutput:
+        check_scores("logits", logits)
         classes = logits.shape[-1]
         if logits.numel() != targets.numel() * classes:
             raise DataError(
@@ -183,12 +190,16 @@ class NCE(Loss):
 
     `align_scores` [2B, 2]: column 0 counts; the first B rows are matched pairs, the last B are
     negatives shared by all: every matched pair is contrasted with all of them.
+
+    No wrapper that comes with the project yields `align_scores`: it takes a model of your own with
+    an `AlignHead` (`mmpt/models/heads.py`).
     """
 
     needs = ("align_scores",)
 
     def evaluate(self, align_scores: Tensor) -> LossOutput:
-        if align_scores.ndim != 2 or len(align_scores) < 2 or len(align_scores) % 2:
+        rows, columns = align_scores.shape if align_scores.ndim == 2 else (0, 0)
+        if rows < 2 or rows % 2 or columns != 2:
             raise DataError(
                 f"align_scores {tuple(align_scores.shape)}: [2B, 2] is needed, B matched pairs "
                 "before B others"

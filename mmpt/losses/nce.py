@@ -13,7 +13,7 @@ The similarities are in `similarity.py`, the small losses in `loss.py`, fairseq'
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import torch
 from torch import Tensor
@@ -28,7 +28,7 @@ from mmpt.ot import (
 )
 
 from . import options
-from .checks import check_pairs
+from .checks import check_pairs, check_precision
 from .loss import Loss, LossOutput, diagonal_cross_entropy, full_precision
 from .similarity import Features, PairSimilarity, check_features, pair_similarity
 
@@ -174,14 +174,35 @@ def video_paragraph_contrast(
     return ParagraphContrast(rows + columns, rows, columns, logits, similarity, bucket, transport)
 
 
+class _InRange(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, value: Tensor, low: float, high: float) -> Tensor:
+        # masks, not the value: an optimizer or a clamp may change that before the backward pass
+        ctx.save_for_backward(value <= low, value >= high)
+        return value.clamp(low, high)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        at_low, at_high = ctx.saved_tensors
+        outward = (at_low & (gradient > 0)) | (at_high & (gradient < 0))
+        return gradient.masked_fill(outward, 0.0), None, None
+
+
+def in_range(value: Tensor, low: float, high: float) -> Tensor:
+    """`clamp` for a parameter that is trained: what it is while inside, and no gradient that a step
+    would follow out of the range."""
+    return _InRange.apply(value, low, high)
+
+
 # --------------------------------------------------------------------------- the classes
 
 
 class SequenceContrastLoss(Loss):
     """The video-paragraph contrast, from the `loss` section of a job file.
 
-    `logit_scale` is a constant by default: a plain tensor that is neither trained nor saved nor cut
-    to half precision with the module. With `learn_temperature` it is a parameter.
+    `logit_scale` is a constant by default: a plain tensor that is neither trained nor saved. With
+    `learn_temperature` it is a parameter, kept within `LOGIT_SCALE_RANGE`. Neither is cut to half
+    precision with the module.
 
     Raises:
         ConfigError: a setting out of range, or `dataset.clip_per_video` not divisible by
@@ -225,6 +246,16 @@ class SequenceContrastLoss(Loss):
         else:
             self.logit_scale = torch.tensor(INITIAL_LOGIT_SCALE, dtype=torch.float64)
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """Every move and cast of a module comes through here. The temperature is moved, not cast:
+        in bfloat16 it would begin at 14.24 instead of 14.29, and in steps of a hundredth."""
+
+        def moved(tensor: Tensor) -> Tensor:
+            found = fn(tensor)
+            return found if found.dtype == tensor.dtype else tensor.to(found.device)
+
+        return super()._apply(moved, recurse)
+
     def contrast(self, features: Features) -> ParagraphContrast:
         """The loss with everything on the way to it; the batch is checked first.
 
@@ -233,9 +264,15 @@ class SequenceContrastLoss(Loss):
                 without a valid position.
         """
         check_features(features, self.settings.length)
+        check_precision(
+            "video_outputs", features.video_tokens, "text_outputs", features.text_tokens
+        )
+        # an optimizer of half precision may write a copy of its own back over this clamp; no
+        # gradient leads that copy out of the range, so only momentum can: Adam's, by eleven steps
         with torch.no_grad():
             self.logit_scale.clamp_(*LOGIT_SCALE_RANGE)
-        return video_paragraph_contrast(features, self.settings, self.logit_scale.squeeze())
+        logit_scale = in_range(self.logit_scale, *LOGIT_SCALE_RANGE)
+        return video_paragraph_contrast(features, self.settings, logit_scale.squeeze())
 
     def evaluate(
         self,

@@ -175,18 +175,28 @@ class MMFusionActionSegmentation(JointFusion):
     encoders = ("MMBertForTokenClassification",)
 
     def forward(
-        self, caps: Tensor, cmasks: Tensor, vfeats: Tensor, vmasks: Tensor, **ignored
+        self,
+        caps: Tensor,
+        cmasks: Tensor,
+        vfeats: Tensor,
+        vmasks: Tensor,
+        attention_mask: Tensor | None = None,
+        **ignored,
     ) -> dict[str, Tensor]:
         """`logits` [windows, V, labels] of the frames.
 
         Args:
             caps: int64 [B, W, T]; cmasks: bool [B, W, T].
             vfeats: float [B, W, V, vfeat_dim]; vmasks: bool [B, W, V].
+            attention_mask: that of `MMBertModel.forward` for every window, [B, W, ...]; None: as
+                `attention` gives it.
         """
+        if attention_mask is not None and vfeats.dim() == 4:
+            attention_mask = attention_mask.flatten(0, 1)
         caps, cmasks = flat_windows(caps, 1), flat_windows(cmasks, 1).bool()
         vfeats, vmasks = flat_windows(vfeats, 2), flat_windows(vmasks, 1).bool()
-        logits = self.mm_encoder(**self.sequence_inputs(caps, cmasks, vfeats, vmasks)).logits
-        return {"logits": logits[:, 1 : 1 + vmasks.size(1)]}
+        inputs = self.sequence_inputs(caps, cmasks, vfeats, vmasks, attention_mask)
+        return {"logits": self.mm_encoder(**inputs).logits[:, 1 : 1 + vmasks.size(1)]}
 
 
 class MMFusionActionLocalization(JointFusion):

@@ -5,6 +5,8 @@ from torch import Tensor, nn
 from transformers.activations import ACT2FN
 from transformers.models.bert.modeling_bert import BertEmbeddings
 
+from mmpt.errors import DataError
+
 SEGMENT_TABLE_ROWS = 256
 
 
@@ -62,9 +64,17 @@ class MMBertEmbeddings(BertEmbeddings):
         Returns:
             inputs_embeds [B, frames + T, hidden] (word rows not yet position-encoded) and
             position_ids int64 [1, frames + T], both as `BertModel` takes them.
+
+        Raises:
+            DataError: more than `max_video_len` frames, which would take the words' positions.
         """
         words = self.word_embeddings(input_ids)
         frames = 0 if video_embeds is None else video_embeds.size(1)
+        if frames > self.max_video_len:
+            raise DataError(
+                f"vfeats: {frames} frames a clip, the model has positions for {self.max_video_len} "
+                "(dataset.max_video_len): cut the clips, or set the key higher"
+            )
         if video_embeds is not None:
             words = torch.cat([words[:, :1], video_embeds.to(words.dtype), words[:, 1:]], dim=1)
         first = self.max_video_len + (1 if video_embeds is not None else 2)

@@ -22,9 +22,6 @@ from mmpt.processors.paths import read_json, required_file
 from mmpt.processors.processor import TextProcessor
 from mmpt.processors.sequences import CaptionTokens
 
-MAX_CHARACTERS = 96
-"""A caption is cut to so many characters before it is tokenised (published)."""
-
 MAX_KEPT = 4096
 """So many videos are kept tokenised."""
 
@@ -40,13 +37,19 @@ class PKLJSONStrTextProcessor(TextProcessor):
     A caption that is no string has no tokens.  Token ids are not cut to 32, as those of the text
     shards are.
 
+    Args:
+        config: the `dataset` section.
+        max_clip_text_len: the characters that a caption is cut to before it is tokenised; 96 is
+            published.
+
     Raises:
         ConfigError: `caption_pkl_path` or `bert_name` is not set.
         DataError: the file is missing, damaged or of another form.
     """
 
-    def __init__(self, config: Any):
+    def __init__(self, config: Any, max_clip_text_len: int = 96):
         super().__init__(config)
+        self.max_clip_text_len = max_clip_text_len
         self.path = required_file(config, "caption_pkl_path", SECTION)
         self.data = read_caption_file(self.path)
         self._kept: dict[str, dict[str, Any]] = {}
@@ -77,7 +80,8 @@ class PKLJSONStrTextProcessor(TextProcessor):
         return read
 
     def _tokenise(self, texts: list[Any]) -> list[list[int]]:
-        cut = [text[:MAX_CHARACTERS] if isinstance(text, str) else "" for text in texts]
+        longest = self.max_clip_text_len
+        cut = [text[:longest] if isinstance(text, str) else "" for text in texts]
         return self.tokenizer(cut, add_special_tokens=False)["input_ids"] if cut else []
 
 

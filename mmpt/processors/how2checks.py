@@ -3,11 +3,13 @@
 A run of days must not end at one bad video.  What no tool writes is an error; a video that gives no
 clip is left out and counted; oddities that real narration has are counted, and used as they are.
 All of it is vectorised over a shard and reads the small files alone (the times of the captions, the
-positions of everything): half a second for a hundred thousand videos.  Token ids and features, the
-large files, are checked as they are read, by the aligners.
+positions of everything, the first token of every caption): a second for a hundred thousand videos.
+Token ids and features, the large files, are checked as they are read, by the aligners.
 """
 
+import glob
 import logging
+import os
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -35,15 +37,19 @@ class OddTimes(NamedTuple):
     """Begin before the caption before them."""
     late: int
     """Begin after the video's last second."""
+    early: int
+    """Begin before the video does."""
 
 
 class ShardReport(NamedTuple):
-    """What was found in one shard's videos; both arrays bool [videos]."""
+    """What was found in one shard's videos; all arrays bool [videos]."""
 
     empty: np.ndarray
     """Without a second or without a caption."""
     outside: np.ndarray
-    """With captions, all of which begin after the video's end."""
+    """With captions, all of which begin after the video's end or end before it begins."""
+    wordless: np.ndarray
+    """With captions, none of which has a token."""
     odd: OddTimes
 
 
@@ -74,7 +80,9 @@ def check_shard(
     check_width(open_shard(features), width, features)
     empty = seconds == 0
     if text is None:
-        return ShardReport(empty, np.zeros_like(empty), OddTimes(0, 0, 0, 0))
+        nothing = np.zeros_like(empty)
+        return ShardReport(empty, nothing, nothing, OddTimes(0, 0, 0, 0, 0))
+    _check_there(text)
     counts = [_lengths(f"{text}{suffix}", len(video_ids), "tfeat_dir") for suffix in TEXT_SUFFIXES]
     times, captions = (open_shard(f"{text}{suffix}") for suffix in TEXT_SUFFIXES)
     _check_rows(times, f"{text}.startends", 2, "fiu", "[captions, 2] seconds")
@@ -94,7 +102,8 @@ def check_shard(
             f"{first_few([video_ids[i] for i in damaged])}; leave them out of {source}, or write "
             "the shard anew"
         )
-    return ShardReport(empty | (counts[0] == 0), outside, odd)
+    wordless = check_words(captions, listed)
+    return ShardReport(empty | (counts[0] == 0), outside, wordless, odd)
 
 
 def check_times(
@@ -110,17 +119,34 @@ def check_times(
 
     Returns:
         The videos with times that are not finite (indices); bool [videos], those of which every
-        caption begins after the end; the oddities.
+        caption begins after the end or is over before the beginning; the oddities.
     """
     video = np.repeat(np.arange(len(counts)), counts)
     used = listed[video]
     damaged = np.unique(video[used & ~np.isfinite(times).all(axis=1)])
     begin, end = times[:, 0], times[:, 1]
-    late = used & (begin >= seconds[video])
-    outside = (np.bincount(video[late], minlength=len(counts)) == counts) & (counts > 0)
+    late, early = used & (begin >= seconds[video]), used & (begin < 0)
+    unseen = late | (early & (end <= 0))
+    outside = (np.bincount(video[unseen], minlength=len(counts)) == counts) & (counts > 0)
     unordered = used[1:] & (begin[1:] < begin[:-1]) & (video[1:] == video[:-1])
-    odd = OddTimes(*(int(which.sum()) for which in (used, used & (end < begin), unordered, late)))
-    return damaged, outside, odd
+    kinds = (used, used & (end < begin), unordered, late, early)
+    return damaged, outside, OddTimes(*(int(which.sum()) for which in kinds))
+
+
+def check_words(captions: ShardedTensor, listed: np.ndarray) -> np.ndarray:
+    """bool [videos], those with captions and without a single token.
+
+    Args:
+        captions: token ids [captions, tokens] a video, -1 after the last one.
+        listed: bool [videos], which to look at.
+    """
+    counts = captions.lengths()
+    video = np.repeat(np.arange(len(counts)), counts)
+    begun = (captions.data[:, :1] >= 0).any(axis=1)
+    wordless = listed & (counts > 0) & (np.bincount(video[begun], minlength=len(counts)) == 0)
+    for index in np.flatnonzero(wordless):  # ids behind a -1 are tokens too
+        wordless[index] = not (captions[index] >= 0).any()
+    return wordless
 
 
 def check_twice(
@@ -171,21 +197,50 @@ def check_width(shard: ShardedTensor, width: int, name: str) -> None:
         )
 
 
-def report_left_out(count: int, source: str, why: str) -> None:
-    """Says in one line that videos are left out; nothing where there is none."""
+def report_left_out(count: int, total: int, source: str, why: str) -> None:
+    """Says in one line that `count` of `total` videos are left out; nothing where there is none.
+
+    A few are usual; where it is a tenth and more, it is a warning.
+    """
     if count and is_master():
-        logger.info("%s: %d videos left out: %s", source, count, why)
+        level = logging.WARNING if 10 * count >= total else logging.INFO
+        logger.log(level, "%s: %d videos left out: %s (of %d)", source, count, why, total)
 
 
 def report_odd(reports: Sequence[ShardReport], source: str) -> None:
     """Says in one line which oddities the captions have; nothing where there is none."""
-    nothing = OddTimes(0, 0, 0, 0)
+    nothing = OddTimes(0, 0, 0, 0, 0)
     odd = zip(nothing, *(report.odd for report in reports), strict=True)
     captions, *found = (sum(counts) for counts in odd)
-    kinds = ("end before they begin", "begin before the one before", "begin after the video's end")
+    kinds = (
+        "end before they begin",
+        "begin before the one before",
+        "begin after the video's end",
+        "begin before the video",
+    )
     said = [f"{count} {kind}" for count, kind in zip(found, kinds, strict=True) if count]
     if said and is_master():
         logger.info("%s: of %d captions %s; used as they are", source, captions, ", ".join(said))
+
+
+def _check_there(text: str) -> None:
+    """Says which text shards there are, where those that are asked for are not.
+
+    Raises:
+        DataError: there are none of this name.
+    """
+    ending = f"{TEXT_SUFFIXES[0]}_starts.npy"
+    if os.path.exists(f"{text}{ending}"):
+        return
+    folder, name = os.path.split(text)
+    shard = name.rpartition(".")[2]
+    there = glob.glob(f"*.{shard}{ending}", root_dir=folder or ".")
+    found = sorted(other.removesuffix(f"{shard}{ending}") for other in there)
+    raise DataError(
+        f"shard {text}: file {text}{ending} is missing; dataset.tfeat_dir begins the names of the "
+        "captions' shards, which belong to one dataset.bert_name; "
+        f"{folder or '.'} holds {first_few(found) if found else 'no such shards'}"
+    )
 
 
 def _lengths(prefix: str, videos: int, key: str) -> np.ndarray:

@@ -131,7 +131,7 @@ class How2MetaProcessor(MetaProcessor):
         return " and ".join(looked)
 
     def _keep(self, kept: Sequence[bool], why: str) -> None:
-        report_left_out(len(kept) - sum(kept), self.path, why)
+        report_left_out(len(kept) - sum(kept), len(kept), self.path, why)
         self.data = list(itertools.compress(self.data, kept))
 
 
@@ -139,8 +139,8 @@ class ShardedHow2MetaProcessor(How2MetaProcessor):
     """The videos of a list that stand in the shards of `vfeat_dir`.
 
     Left out and counted, one line each: ids that are in no shard; videos without a second or
-    without a caption; videos of which every caption begins after the end.  What else is looked at
-    before a run begins stands in how2checks.py.
+    without a caption; videos of which every caption lies outside; videos whose captions are all
+    empty.  What else is looked at before a run begins stands in how2checks.py.
 
     Attributes:
         data: the ids left, in the order of the list.
@@ -174,7 +174,8 @@ class ShardedHow2MetaProcessor(How2MetaProcessor):
         report_odd(list(reports.values()), self.path)
         for found, why in (
             ("empty", "without a second or without a caption"),
-            ("outside", "all captions begin after the video's end (not in seconds? another's?)"),
+            ("outside", "all captions lie outside the video (not in seconds? another's?)"),
+            ("wordless", "all captions are without a token"),
         ):
             found_in = {shard: getattr(report, found) for shard, report in reports.items()}
             self._keep([not found_in[places[i][0]][places[i][1]] for i in self.data], why)

@@ -6,6 +6,7 @@ from typing import Any
 
 from mmpt.config.access import setting
 from mmpt.errors import ConfigError, DataError
+from mmpt.io.files import no_file
 
 SPLIT_KEYS = {"train": "train_path", "valid": "val_path", "test": "test_path"}
 """The key of `dataset` that holds the list of a split."""
@@ -48,9 +49,12 @@ def required_file(config: Any, key: str, section: str) -> str:
 
     Raises:
         ConfigError: the key is not set.
-        DataError: there is no such file.
+        DataError: there is no such file, or it is no regular one.
     """
     path = str(required(config, key))
+    other = no_file(path)
+    if other is not None:
+        raise DataError(f"{path}: {other}, where a file is needed; {asked_by(key, section)}")
     if not os.path.isfile(path):
         raise DataError(f"{path}: no such file; {asked_by(key, section)}")
     return path
@@ -59,6 +63,8 @@ def required_file(config: Any, key: str, section: str) -> str:
 def required_folder(config: Any, key: str, section: str) -> str:
     """The path in `dataset.KEY`, which must be a folder; as `required_file`."""
     path = str(required(config, key))
+    if os.path.isfile(path):
+        raise DataError(f"{path}: a file, where a folder is needed; {asked_by(key, section)}")
     if not os.path.isdir(path):
         raise DataError(f"{path}: no such folder; {asked_by(key, section)}")
     return path

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from mmpt.config.access import setting
 from mmpt.errors import ConfigError, DataError
+from mmpt.io.files import no_file
 from mmpt.processors.paths import SPLIT_KEYS, config_split, required, required_file, required_folder
 from mmpt.processors.sequences import write_text, write_video
 from mmpt.utils.bert import load_tokenizer
@@ -81,6 +82,9 @@ class VideoProcessor:
             DataError: the file is missing, damaged, of another form, or holds NaN or inf.
         """
         path = os.path.join(self.vfeat_dir, f"{video_id}.npy")
+        other = no_file(path)
+        if other is not None:
+            raise DataError(f"{path}: {other} in place of the features of video {video_id}")
         try:
             features = np.load(path, allow_pickle=False)
         except FileNotFoundError:
@@ -88,6 +92,9 @@ class VideoProcessor:
         except (ValueError, EOFError, OSError) as error:
             reason = " ".join(str(error).split())
             raise DataError(f"{path}: truncated or no .npy file ({reason})") from error
+        if not isinstance(features, np.ndarray):
+            features.close()
+            raise DataError(f"{path}: an archive of arrays (.npz); one array is expected (.npy)")
         check_features(features, self.width, path)
         return features
 
@@ -211,7 +218,7 @@ def check_features(features: np.ndarray, width: int, name: str) -> None:
         name: the file, for the message.
 
     Raises:
-        DataError: not [seconds, width] of floats, no second, NaN or inf.
+        DataError: not [seconds, width] of floats, no second, NaN, inf, or too large for float32.
     """
     if features.ndim != 2 or features.shape[1] != width:
         raise DataError(
@@ -221,9 +228,12 @@ def check_features(features: np.ndarray, width: int, name: str) -> None:
         raise DataError(f"{name}: dtype {features.dtype}; allowed: float16, float32, float64")
     if len(features) == 0:
         raise DataError(f"{name}: the video has no second; extract its features again")
-    finite = np.isfinite(features).all(axis=1)
+    with np.errstate(over="ignore"):
+        read = features.astype(np.float32, copy=False) if features.dtype.itemsize > 4 else features
+    finite = np.isfinite(read).all(axis=1)
     if not finite.all():
         bad = np.flatnonzero(~finite)
+        kinds = "NaN or inf" if not np.isfinite(features).all() else "too large for float32"
         raise DataError(
-            f"{name}: NaN or inf in {len(bad)} of {len(finite)} seconds, first at {bad[0]}"
+            f"{name}: {kinds} in {len(bad)} of {len(finite)} seconds, first at {bad[0]}"
         )

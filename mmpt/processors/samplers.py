@@ -8,7 +8,7 @@ How they draw is in sampling.py.  An aligner of your own may hold another text s
             self.text_clip_sampler = MySampler(...)
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from mmpt.errors import DataError
@@ -34,7 +34,7 @@ class TextClipSamplingProcessor:
         centerclip: int | None = None,
         max_text_len: int | None = None,
         max_video_len: float = sampling.MAX_TEXT_SECONDS,
-    ) -> Sequence[int]:
+    ) -> list[int]:
         """The indices of the captions of one text, ascending.
 
         Args:
@@ -59,9 +59,10 @@ class TextClipSamplingProcessor:
         else:
             lengths = [len(caption) for caption in captions]
         budget = self.max_text_len if max_text_len is None else max_text_len
-        return sampling.grow_text_span(
+        span = sampling.grow_text_span(
             lengths, starts, ends, centerclip, budget, self.keep_prob, max_video_len
-        ).captions
+        )
+        return list(span.captions)
 
 
 class VideoClipSamplingProcessor:

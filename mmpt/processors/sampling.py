@@ -54,7 +54,7 @@ class ClipSpan(NamedTuple):
     video_start: int
     text_end: int
     video_end: int
-    captions: tuple[int, ...]
+    captions: Sequence[int]
 
     def order(self) -> tuple[int, int, int, int]:
         """The key that puts the clips of a video in temporal order."""

@@ -120,8 +120,11 @@ class FairseqMMTask(LegacyFairseqTask):
         # would seed its items under the model's feet, and with them it can abort a process that
         # ends inside an epoch
         kwargs["data_buffer_size"] = 0
-        if dataset is self.datasets.get("train"):
-            self.mmtask.begin_epoch(kwargs.get("epoch", 1), kwargs.get("seed", 1))
+        epoch = kwargs.get("epoch", 1)
+        # fairseq also asks for the epoch after the last one, and then does not train it
+        beyond = epoch > (getattr(self.args, "max_epoch", 0) or math.inf)
+        if dataset is self.datasets.get("train") and not beyond:
+            self.mmtask.begin_epoch(epoch, kwargs.get("seed", 1))
         return super().get_batch_iterator(dataset, *args, **kwargs)
 
     def train_step(

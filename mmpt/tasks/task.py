@@ -25,6 +25,9 @@ logger = logging.getLogger(__name__)
 DATA = {"train": "train_data", "valid": "val_data", "test": "test_data"}
 """The attribute of `Task` that holds a split's data set."""
 
+CLIP_BOUND = "video_start"
+"""What an item holds of every clip that was drawn from its video."""
+
 
 class Task:
     """Builds what a job file describes.
@@ -100,8 +103,15 @@ class Task:
         return self.loss
 
     def reshape_subsample(self, sample: dict[str, Any]) -> dict[str, Any]:
-        """Flattens [B, subsampling, ...] to [B * subsampling, ...] where the job subsamples."""
-        if setting(self.config, "dataset.subsampling", 1) > 1:
+        """Flattens [B, clips, ...] to [B * clips, ...], clips of one video adjacent.
+
+        An aligner that draws clips gives each its bounds (`video_start`, [B, clips]), whatever
+        their number; items without bounds have such an axis only where `dataset.subsampling` > 1.
+        The windows of a whole video, [1, W, ...], are neither.
+        """
+        bounds = sample.get(CLIP_BOUND)
+        drawn = isinstance(bounds, Tensor) and bounds.dim() > 1
+        if drawn or setting(self.config, "dataset.subsampling", 1) > 1:
             return {key: flatten_leading(value) for key, value in sample.items()}
         return sample
 

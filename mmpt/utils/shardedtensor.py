@@ -24,6 +24,7 @@ import numpy as np
 import mmpt
 from mmpt.errors import DataError
 from mmpt.io.atomic import atomic_write
+from mmpt.io.files import no_file
 
 
 class ShardedTensor:
@@ -298,6 +299,9 @@ def _save_hashed(file: IO[bytes], array: np.ndarray) -> str:
 
 def _load_array(prefix: str, part: str, mmap_mode: str | None) -> np.ndarray:
     path = f"{prefix}_{part}.npy"
+    other = no_file(path)
+    if other is not None:
+        raise DataError(f"shard {prefix}: {path} is {other}, no .npy file")
     try:
         array = np.load(path, mmap_mode=mmap_mode, allow_pickle=False)
     except FileNotFoundError:

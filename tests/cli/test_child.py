@@ -62,11 +62,23 @@ def test_no_shell_reads_the_command(capfd):
     assert capfd.readouterr().out == "$HOME; ls\n"
 
 
+EVALUATION = """
+task_type: local_predict
+dataset: {split: test}
+model:
+  model_cls: MMFusionSeparate
+  video_encoder_cls: MMBertForEncoder
+  text_encoder_cls: BertModel
+predictor: RetrievalPredictor
+metric: RetrievalMetric
+"""
+
+
 @pytest.fixture
 def launched(tmp_path):
     """The launcher in a process of its own, two jobs, with a stand-in for predict.py."""
     for name in ("test_a.yaml", "test_b.yaml"):
-        (tmp_path / name).write_text("task_type: local_predict")
+        (tmp_path / name).write_text(EVALUATION)
     (tmp_path / "mmpt_cli").mkdir()
     (tmp_path / "mmpt_cli/predict.py").write_text(PATIENT)
     processes = []

@@ -93,7 +93,10 @@ def test_workers_and_small_batches_change_nothing(workspace, stored):
 @pytest.mark.parametrize(
     ("arguments", "status", "message"),
     [
-        (["test_other.yaml"], 1, "test_other.yaml: predictor is RetrievalPredictor; "),
+        (["test_other.yaml"], 1, "test_other.yaml: predictor is RetrievalPredictor; eval_zeroshot"),
+        (["train.yaml"], 1, "train.yaml: a job file to evaluate is called test*.yaml"),
+        (["test_align.yaml", "--out", ""], 2, "argument --out: an empty name; give one, or leave"),
+        (["test_align.yaml", "--checkpoint", ""], 2, "argument --checkpoint: an empty name"),
         ([], 2, "one of the arguments yaml --taskconfig is required"),
         (["test_align.yaml", "--taskconfig", "test_align.yaml"], 2, "not allowed with"),
         (["no.yaml"], 1, "no.yaml"),
@@ -101,11 +104,24 @@ def test_workers_and_small_batches_change_nothing(workspace, stored):
 )
 def test_wrong_commands(workspace, capsys, arguments, status, message):
     config = OmegaConf.load("test_align.yaml")
-    config.predictor = "RetrievalPredictor"
+    OmegaConf.save(config, "train.yaml")
+    config.predictor, config.metric = "RetrievalPredictor", "RetrievalMetric"
     OmegaConf.save(config, "test_other.yaml")
     assert run_command(eval_align.main, arguments) == status
     said = capsys.readouterr().err
     assert message in said and "Traceback" not in said
+
+
+def test_features_that_overflow_name_the_video(workspace, capsys):
+    features = np.load("how2-align/e1.npy").astype(np.float32)
+    np.save("how2-align/e1.npy", features * 1e30)
+    assert run_command(eval_align.main, ["test_align.yaml"]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith(
+        "error: HTM-Align: videos: the model gives NaN or inf for 1 of 2: e1; look at"
+    )
+    assert "checkpoint runs/retri/norton/checkpoint_best.pt" in last
+    assert [p.name for p in Path("runs/retri/norton").iterdir()] == ["checkpoint_best.pt"]
 
 
 def test_missing_features_are_counted(workspace, capsys):

@@ -5,7 +5,7 @@ import errno
 import pytest
 
 from mmpt.errors import DataError, LaunchError
-from mmpt_cli.folders import NewFolder, results_folder
+from mmpt_cli.folders import NewFolder, results_folder, why_not_writable
 
 
 @pytest.mark.parametrize("names", [(), ("config.yaml",), ("config.yaml", "run.lock")])
@@ -54,3 +54,14 @@ def test_a_disk_that_fills_up_names_the_folder(tmp_path):
     assert list(tmp_path.iterdir()) == []
     with pytest.raises(OSError, match="of the data"), results_folder(str(tmp_path / "new")):
         raise OSError(errno.EIO, "of the data")
+
+
+def test_a_folder_is_tried_and_left_as_it_was(tmp_path):
+    assert why_not_writable(str(tmp_path / "a/b")) is None
+    assert why_not_writable(str(tmp_path)) is None
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").touch()
+    assert why_not_writable(str(tmp_path / "file")) == "File exists"
+    assert why_not_writable(str(tmp_path / "file/a")) == "Not a directory"
+    assert why_not_writable("/proc/nothing") is not None
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]

@@ -1,8 +1,10 @@
 """The launcher: what it prints, what it checks, what it runs."""
 
+import json
 import logging
 import re
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -14,6 +16,7 @@ from mmpt.config import ConfigError
 from mmpt.config.load import REPOSITORY_ROOT
 from mmpt.errors import LaunchError
 from mmpt_cli import localjob
+from mmpt_cli.child import Outcome
 
 HOW2 = "projects/retri/norton/how2_pretrain.yaml"
 
@@ -27,11 +30,38 @@ PAPER = """
 --keep-interval-updates 2 --keep-last-epochs 50
 """
 
-TRAINING = """
+MODEL = """
+model:
+  model_cls: MMFusionSeparate
+  video_encoder_cls: MMBertForEncoder
+  text_encoder_cls: BertModel
+"""
+TRAINING = (
+    MODEL
+    + """
+dataset:
+  meta_processor: How2MetaProcessor
+  video_processor: ShardedVideoProcessor
+  text_processor: ShardedTextProcessor
+  aligner: FixedLenAligner
+  train_path: train.lst
+  val_path: val.lst
+loss: {loss_cls: T2VContraLoss}
 fairseq:
   common: {tensorboard_logdir: run, fp16: true}
+  dataset: {batch_size: 1}
+  optimization: {optimizer: adam}
   checkpoint: {save_dir: runs/x, restore_file: start.pt, reset_optimizer: true}
 """
+)
+EVALUATION = (
+    MODEL
+    + """
+dataset: {split: test}
+predictor: RetrievalPredictor
+metric: RetrievalMetric
+"""
+)
 
 # a stand-in for the trainer: writes down its arguments, ends with the status in the file's name
 FAKE = """
@@ -57,8 +87,9 @@ def place(tmp_path, monkeypatch):
     (tmp_path / "start.pt").write_text("")
     monkeypatch.setattr(localjob, "count_gpus", lambda: 0)
 
-    def write(name, content=TRAINING):
-        (tmp_path / name).write_text(content)
+    def write(name, content=None):
+        usual = EVALUATION if name.startswith("test_") else TRAINING
+        (tmp_path / name).write_text(usual if content is None else content)
         return name
 
     return write
@@ -86,9 +117,12 @@ def pairs(arguments):
     return found
 
 
-def test_the_paper_s_command(capsys, monkeypatch):
+def test_the_paper_s_command(capsys, monkeypatch, caplog):
     monkeypatch.chdir(REPOSITORY_ROOT)
     (line,) = dry(capsys, HOW2, "--jobtype", "local_small")
+    (warning,) = [r.getMessage() for r in caplog.records]
+    assert warning.startswith(f"{HOW2}: retri_epoch: 1 asks for retrieved batches")
+    assert warning.endswith("(a real run is refused)")
     tokens = shlex.split(line)
     assert tokens[:3] == [sys.executable, "train.py", HOW2]
     found = pairs(tokens[3:])
@@ -126,18 +160,19 @@ def test_job_types(place, capsys, job_type, starts_with, has, has_not):
 
 def test_the_file_s_own_job_type_and_the_order_of_files(place, capsys):
     place("1.yaml", TRAINING + "task_type: local_small")
-    place("test_2.yaml", "{task_type: local_predict}")
+    place("test_2.yaml", EVALUATION + "task_type: local_predict")
     lines = dry(capsys, "test_2.yaml,1.yaml")
     assert len(lines) == 2
     assert lines[0].endswith("mmpt_cli/predict.py test_2.yaml")
     assert "--distributed-world-size 2" in lines[1]
 
 
-def test_the_job_type_decides_on_the_processes(place, capsys):
-    content = "fairseq: {distributed_training: {distributed_world_size: 4}}"
+def test_the_job_type_decides_on_the_processes(place, capsys, caplog):
+    content = TRAINING + "  distributed_training: {distributed_world_size: 4}"
     (line,) = dry(capsys, place("0.yaml", content), "--jobtype", "local_small")
     assert pairs(shlex.split(line)[3:])["--distributed-world-size"] == "2"
     assert "4" not in shlex.split(line)[3:]
+    assert "distributed_world_size has no effect (the job type decides" in caplog.text
 
 
 def test_a_dry_run_writes_nothing_and_starts_nothing(place, capsys, tmp_path, monkeypatch):
@@ -180,14 +215,14 @@ def test_the_exit_status_is_the_child_s(place, status):
 
 def test_several_files_stop_at_the_first_failure(place, caplog):
     other = TRAINING.replace("runs/x", "runs/y")
-    files = [place("0.yaml"), place("4.yaml", other), place("test_0.yaml", "")]
+    files = [place("0.yaml"), place("4.yaml", other), place("test_0.yaml")]
     assert localjob.main([",".join(files), "--jobtype", "local_single"]) == 4
     assert [call.split()[0] for call in calls()] == ["0.yaml", "4.yaml"]
     assert "4.yaml failed: 1 more are not started" in caplog.text
 
 
 def test_files_are_separated_by_spaces_or_commas(place, capsys):
-    files = [place("test_0.yaml", ""), place("test_1.yaml", ""), place("test_2.yaml", "")]
+    files = [place("test_0.yaml"), place("test_1.yaml"), place("test_2.yaml")]
     lines = dry(capsys, files[0], ",".join(files[1:]))
     assert [line.split()[-1] for line in lines] == files
 
@@ -198,16 +233,80 @@ def test_two_files_with_one_folder(place):
         localjob.main([*files, "--jobtype", "local_single"])
     assert calls() == []
     # an evaluation writes no checkpoints, and one file twice is one run
-    place("test_0.yaml", TRAINING)
+    place("test_0.yaml", TRAINING + "predictor: RetrievalPredictor\nmetric: RetrievalMetric")
     assert localjob.main(["0.yaml", "0.yaml", "test_0.yaml", "--jobtype", "local_single"]) == 0
 
 
-def test_a_class_that_is_not_here_yet(place, capsys):
-    place("0.yaml", TRAINING + "task: VLMTask")
+@pytest.mark.parametrize(
+    ("old", "new", "line"),
+    [
+        ("loss:", "task: VLMTask\nloss:", "task: VLMTask is not available in this version"),
+        (
+            "loss:",
+            "task: VideoRetriTask\nretri_epoch: 3\nloss:",
+            "retri_epoch: 3 asks for retrieved batches",
+        ),
+        ("T2VContraLoss", "MMContraLoss, implementation: triton", "triton is not available in"),
+        ("T2VContraLoss", "MMContraLoss, gather_negatives: true", "gather_negatives: true is not"),
+        ("adam", "lamb", "fairseq.optimization.optimizer: lamb needs the package apex, which is"),
+        ("fp16: true", "tpu: true", "fairseq.common.tpu: true needs the package torch_xla"),
+    ],
+)
+def test_what_is_not_here_yet(place, capsys, caplog, old, new, line):
+    """Refused before anything else, the missing restore file included; a dry run warns."""
+    place("0.yaml", TRAINING.replace(old, new).replace("start.pt", "no.pt"))
     assert len(dry(capsys, "0.yaml", "--jobtype", "local_single")) == 1
-    with pytest.raises(ConfigError, match=r"0.yaml: task: VLMTask is not available"):
+    (warning,) = [r.getMessage() for r in caplog.records if r.levelno == logging.WARNING]
+    assert warning.startswith("0.yaml: ") and line in warning
+    with pytest.raises(ConfigError) as refused:
+        localjob.main(["0.yaml", "--jobtype", "local_single"])
+    assert f"{refused.value} (a real run is refused)" == warning
+    assert calls() == [] and not Path("runs").exists()
+
+
+@pytest.mark.parametrize("limit", ["max_epoch: 2", "max_update: 9"])
+def test_retrieval_that_is_not_reached(place, capsys, caplog, limit):
+    place("0.yaml", TRAINING.replace("adam", f"adam, {limit}") + "task: VideoRetriTask")
+    Path("1.yaml").write_text("{includes: 0.yaml, retri_epoch: 3}")
+    assert len(dry(capsys, "1.yaml", "--jobtype", "local_single")) == 1
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(
+    ("setting", "line"),
+    [
+        ("log_file: no/x.log", r"log_file: no folder 'no' for it; make it, or name another file"),
+        ("log_file: a/", r"log_file: cannot write 'a/' \(Is a directory\); name another file"),
+        ("log_file: start.pt/x", r"log_file: no folder 'start.pt' for it"),
+        ("tensorboard_logdir: start.pt", r"logdir: cannot write in 'start.pt' \(File exists\)"),
+        ("tensorboard_logdir: start.pt/x", r"logdir: cannot write in 'start.pt/x' \(Not a direc"),
+        ("quantization_config_path: nope", r"quantization_config_path: no file 'nope'; name one"),
+        ("user_dir: nope", r"user_dir: no folder 'nope'; set it to null for this project's own"),
+    ],
+)
+def test_files_and_folders_of_the_trainer(place, tmp_path, setting, line):
+    (tmp_path / "a").mkdir()
+    place("0.yaml", TRAINING.replace("tensorboard_logdir: run", setting))
+    with pytest.raises(LaunchError, match=rf"^0.yaml: fairseq.common.\w*{line}"):
         localjob.main(["0.yaml", "--jobtype", "local_single"])
     assert calls() == [] and not Path("runs").exists()
+
+
+def test_files_of_the_trainer_that_can_be(place):
+    place("0.yaml", TRAINING.replace("_logdir: run", "_logdir: logs/a, log_file: runs/x/log"))
+    assert localjob.main(["0.yaml", "--jobtype", "local_single"]) == 0
+    assert "--tensorboard-logdir logs/a --log-file runs/x/log" in calls()[0]
+    assert not Path("logs").exists()  # the trainer makes it
+
+
+def test_the_usage_names_the_command_as_it_was_called(monkeypatch, capsys):
+    for called, name in (("mmpt", "mmpt launch"), ("main.py", "mmpt launch"), ("x.py", "locall")):
+        monkeypatch.setattr(sys, "argv", [f"/a/{called}"])
+        with pytest.raises(SystemExit):
+            localjob.main(["--help"])
+        out = capsys.readouterr().out
+        assert out.startswith(f"usage: {name}")
+        assert out.count("not in this version: under SLURM") == 3
 
 
 def test_a_mistake_in_the_last_file_shows_before_the_first_runs(place):
@@ -242,8 +341,9 @@ def test_the_folder_of_a_run_that_began_is_kept(place, tmp_path):
 
 
 def test_a_training_without_a_folder(place):
+    place("0.yaml", TRAINING.replace("save_dir: runs/x, ", ""))
     with pytest.raises(ConfigError, match=r"^0.yaml: fairseq.checkpoint.save_dir is not set"):
-        localjob.main([place("0.yaml", "fairseq: {}"), "--jobtype", "local_single"])
+        localjob.main(["0.yaml", "--jobtype", "local_single"])
 
 
 def test_without_a_gpu_the_cpu_trains_and_says_so(place, caplog):
@@ -330,13 +430,14 @@ def test_an_interrupted_run_needs_its_restore_file_no_more(place, tmp_path, name
 
 
 def test_a_missing_file_to_finetune_from(place):
-    content = "fairseq: {checkpoint: {save_dir: runs/x, finetune_from_model: no.pt}}"
+    start = "restore_file: start.pt, reset_optimizer: true"
+    content = TRAINING.replace(start, "finetune_from_model: no.pt")
     with pytest.raises(LaunchError, match=r"finetune_from_model: no file 'no\.pt'"):
         localjob.main([place("0.yaml", content), "--jobtype", "local_single"])
 
 
 def test_an_evaluation_file_is_evaluated_and_says_so(place, caplog):
-    assert localjob.main([place("test_0.yaml", ""), "--jobtype", "local_small"]) == 0
+    assert localjob.main([place("test_0.yaml"), "--jobtype", "local_small"]) == 0
     assert calls() == ["test_0.yaml"]
     assert "test_0.yaml: an evaluation file, so it is evaluated" in caplog.text
     caplog.clear()
@@ -364,7 +465,7 @@ def test_an_evaluation_file_is_evaluated_and_says_so(place, caplog):
 @pytest.mark.parametrize("extra", [[], ["--dryrun"]])
 def test_commands_that_cannot_be(place, argv, expected, extra):
     place("0.yaml")
-    place("test_1.yaml", "")
+    place("test_1.yaml")
     with pytest.raises(LaunchError) as caught:
         localjob.main(argv + extra)
     for part in expected:
@@ -381,3 +482,12 @@ def test_counting_gpus_asks_torch(monkeypatch, tmp_path):
     (tmp_path / "torch.py").write_text("raise ImportError('libcudart is missing')")
     with pytest.raises(LaunchError, match=r"torch cannot be used .*: ImportError: libcudart"):
         localjob.count_gpus()
+
+
+@pytest.mark.parametrize(("state", "status"), [("stopped", 143), ("failed", 1), (None, 1)])
+def test_the_status_of_a_stopped_torchrun(tmp_path, state, status):
+    """torchrun itself says 1 when it is told to stop."""
+    end = state and {"state": state}
+    (tmp_path / "run.json").write_text(json.dumps({"form": 1, "starts": [{"end": end}]}))
+    assert localjob.stopped_status(str(tmp_path), Outcome(1, signal.SIGTERM)) == status
+    assert localjob.stopped_status(str(tmp_path / "none"), Outcome(1, signal.SIGTERM)) == 1

@@ -23,6 +23,40 @@ run_task:
   - [test_a.yaml, test_b.yaml]
 """
 
+MODEL = """
+model:
+  model_cls: MMFusionSeparate
+  video_encoder_cls: MMBertForEncoder
+  text_encoder_cls: BertModel
+"""
+
+DEFAULT = (
+    MODEL
+    + """
+task_type: local_single
+num_cands: 7
+dataset:
+  meta_processor: How2MetaProcessor
+  video_processor: ShardedVideoProcessor
+  text_processor: ShardedTextProcessor
+  aligner: FixedLenAligner
+loss: {loss_cls: T2VContraLoss}
+fairseq:
+  dataset: {batch_size: 1, disable_validation: true}
+  optimization: {optimizer: adam}
+"""
+)
+
+TEST = (
+    MODEL
+    + """
+dataset: {split: test}
+predictor: RetrievalPredictor
+metric: RetrievalMetric
+fairseq: {common_eval: {path: runs/task/checkpoint_best.pt}}
+"""
+)
+
 HOW2 = """
 includes: projects/task/default.yaml
 dataset: {max_len: 48, train_path: data/runs/task}
@@ -45,10 +79,10 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.setattr(localjob, "count_gpus", lambda: 0)
     base = tmp_path / "projects/task"
     base.mkdir(parents=True)
-    (base / "default.yaml").write_text("{task_type: local_single, num_cands: 7}")
+    (base / "default.yaml").write_text(DEFAULT)
     (base / "how2.yaml").write_text(HOW2)
     for name in ("test_a.yaml", "test_b.yaml"):
-        (base / name).write_text("fairseq: {common_eval: {path: runs/task/checkpoint_best.pt}}")
+        (base / name).write_text(TEST)
     (tmp_path / "pipe.yaml").write_text(PIPELINE)
     (tmp_path / "mmpt_cli").mkdir()
     for name in ("train.py", "mmpt_cli/predict.py"):
@@ -69,13 +103,14 @@ def test_generate_writes_and_runs_nothing(folder):
         "test_b.yaml",
     ]
     how2 = OmegaConf.to_container(load_config(config_file="projects/mine/how2.yaml"))
+    base = OmegaConf.to_container(OmegaConf.create(DEFAULT))
     assert how2 == {
-        "task_type": "local_single",
-        "num_cands": 7,
+        **base,
         # whatever starts with `runs/task` moves, as published; not inside another path
-        "dataset": {"max_len": 64, "train_path": "data/runs/task"},
+        "dataset": {**base["dataset"], "max_len": 64, "train_path": "data/runs/task"},
         "fairseq": {
-            "checkpoint": {"save_dir": "runs/mine/", "restore_file": "runs/minemaster/x.pt"}
+            **base["fairseq"],
+            "checkpoint": {"save_dir": "runs/mine/", "restore_file": "runs/minemaster/x.pt"},
         },
         "eval": {"save_path": "runs/mine"},
         "restore_optional": True,
@@ -122,7 +157,7 @@ def test_it_stops_at_the_first_failure(folder):
 
 def test_a_file_that_is_already_there_can_be_run(folder):
     Path("projects/mine").mkdir()
-    Path("projects/mine/test_c.yaml").write_text("task_type: local_predict")
+    Path("projects/mine/test_c.yaml").write_text(TEST)
     Path("pipe.yaml").write_text(PIPELINE.replace("- how2.yaml", "- test_c.yaml"))
     assert localjob.main(["pipe.yaml"]) == 0
     assert Path("calls").read_text().split()[0] == "projects/mine/test_c.yaml"

@@ -1,6 +1,7 @@
 """predict.py: the published numbers through the whole path, and which checkpoints are evaluated."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -151,6 +152,44 @@ def test_a_broken_checkpoint_does_not_cost_the_others_their_results(workspace, c
     assert "cannot be read" in stored["failed"][0]["error"]
 
 
+def spoil_weights(path, name="mmmodel.video_encoder.videomlp.linear1.weight"):
+    content = torch.load("runs/named.pt", weights_only=True)
+    content["model"][name] = content["model"][name] * torch.nan
+    torch.save(content, path)
+
+
+def test_a_checkpoint_with_nan_is_named_and_leaves_no_scores(workspace):
+    spoil_weights("runs/named.pt")
+    with pytest.raises(CheckpointError) as caught:
+        predict.evaluate_job(workspace / "test_vtt.yaml")
+    assert str(caught.value).startswith("checkpoint runs/named.pt: 1 of ")
+    assert "hold NaN or inf, first video_encoder.videomlp.linear1.weight" in str(caught.value)
+    assert list((workspace / "runs/retri").iterdir()) == []
+
+
+def test_a_checkpoint_with_nan_does_not_cost_the_others_their_results(workspace, capsys):
+    spoil_weights("runs/retri/checkpoint1.pt")
+    assert run_command(predict.main, ["test_vtt.yaml"]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("error: 1 of 2 checkpoints could not be evaluated (checkpoint runs/ret")
+    assert sorted(p.name for p in (workspace / "runs/retri").iterdir()) == [
+        "checkpoint1.pt",
+        "results_test_vtt.json",
+        "scores_test_vtt_named.npy",
+    ]
+
+
+def test_features_that_overflow_name_the_videos(workspace):
+    for name in ("video3", "video1"):
+        np.save(f"feat/{name}.npy", np.load(f"feat/{name}.npy").astype(np.float32) * 1e30)
+    with pytest.raises(DataError) as caught:
+        predict.evaluate_job(workspace / "test_vtt.yaml")
+    said = str(caught.value)
+    assert said.startswith("retrieval: videos: the model gives NaN or inf for 2 of 7: video")
+    assert "video1" in said and "video3" in said and said.endswith("(checkpoint runs/named.pt)")
+    assert list((workspace / "runs/retri").iterdir()) == []
+
+
 def test_only_broken_checkpoints(workspace):
     for name in ("runs/retri/checkpoint1.pt", "runs/named.pt"):
         (workspace / name).write_bytes(b"hello")
@@ -195,6 +234,47 @@ def test_no_checkpoint(workspace):
     with pytest.raises(CheckpointError, match=r"looked at runs/retri/checkpoint\*.pt, runs/named"):
         predict.evaluate_job(workspace / "test_vtt.yaml")
     assert list((workspace / "runs/retri").iterdir()) == []
+
+
+def test_all_job_files_are_looked_at_before_the_first_is_evaluated(workspace, capsys):
+    for names in (["test_vtt.yaml,test_vtx.yaml"], ["test_vtt.yaml", "test_vtx.yaml"]):
+        assert run_command(predict.main, names) == 1
+        said = capsys.readouterr().err
+        assert "error: no job file 'test_vtx.yaml' (did you mean test_vtt.yaml?)" in said
+    assert list((workspace / "runs/retri").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["test_vtt.yaml", "--checkpoint", ""], "argument --checkpoint: an empty name; give one, "),
+        (["test_vtt.yaml", "--out", " "], "argument --out: an empty name; give one, or leave"),
+        ([""], "no job file is named"),
+        ([",", ""], "no job file is named"),
+    ],
+)
+def test_empty_names(workspace, arguments, message, capsys):
+    before = sorted(workspace.rglob("*"))
+    assert run_command(predict.main, arguments) == 2
+    assert message in capsys.readouterr().err
+    assert sorted(workspace.rglob("*")) == before
+
+
+@pytest.mark.parametrize("device", ["mps", "meta", "xpu:0"])
+def test_other_devices(workspace, device):
+    with pytest.raises(LaunchError, match=rf"^--device {device}: .*use cuda, cuda:N or cpu$"):
+        predict.evaluate_job(workspace / "test_vtt.yaml", device=device)
+
+
+def test_a_pipe_or_a_folder_is_no_checkpoint(workspace):
+    (workspace / "runs/named.pt").unlink()
+    os.mkfifo("runs/named.pt")
+    with pytest.raises(CheckpointError, match=r"^checkpoint runs/named.pt is a pipe; name a file$"):
+        predict.evaluate_job(workspace / "test_vtt.yaml")
+    (workspace / "runs/named.pt").unlink()
+    (workspace / "runs/named.pt").mkdir()
+    with pytest.raises(CheckpointError, match=r"named.pt is a folder; name a file in it"):
+        predict.evaluate_job(workspace / "test_vtt.yaml")
 
 
 def test_wrong_input(workspace, capsys):

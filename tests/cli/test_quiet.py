@@ -38,6 +38,23 @@ def test_settings_and_model_are_left_out_and_words_are_kept(trainer_log):
     assert [r.getMessage() for r in records] == ["training on 1 devices", "x"]
 
 
+def test_the_plugin_that_is_there_already_is_no_news():
+    logger = logging.getLogger("fairseq.utils")
+    filters = list(logger.filters)
+    try:
+        quieten_trainer()
+        quieten_trainer()
+        assert len(logger.filters) <= len(filters) + 1
+
+        def passes(text):
+            return bool(logger.filter(logging.makeLogRecord({"msg": text})))
+
+        assert not passes("--user-dir=mmpt has already been imported.")
+        assert passes("another word")
+    finally:
+        logger.filters[:] = filters
+
+
 def test_only_warnings_about_older_names_are_left_out():
     with warnings.catch_warnings(record=True) as shown:
         warnings.simplefilter("always")

@@ -114,11 +114,9 @@ def test_last_checkpoint(as_json):
         ("run.json", '{"form": 1, "starts": [7]}', "run.json: no record of a run"),
         ("run.json", '{"form": 1, "starts": [{"end": 3}]}', "not as this version writes it"),
         ("status.json", "[", "status.json: not a JSON file"),
-        ("config.yaml", "a: 1", "no run.json: not started by this version"),
-        ("checkpoint_last.pt", "", "no run.json: not started by this version"),
     ],
 )
-def test_broken_and_foreign_folders_are_named(as_json, name, content, said):
+def test_broken_records_are_named(as_json, name, content, said):
     if name == "status.json":
         a_run("runs/a", ("finished", None))
     os.makedirs("runs/a", exist_ok=True)
@@ -126,6 +124,7 @@ def test_broken_and_foreign_folders_are_named(as_json, name, content, said):
     a_run("runs/b", ("finished", None))
     found = as_json()
     assert said in found["runs/a"]["note"]
+    assert found["runs/a"]["state"] == ("finished" if name == "status.json" else "unknown")
     assert found["runs/b"]["state"] == "finished" and found["runs/b"]["note"] is None
     assert cli.main(["runs"]) == 0
 
@@ -136,7 +135,7 @@ def test_the_table(capsys):
     Path("runs/two/checkpoint_last.pt").touch()
     os.utime("runs/two/checkpoint_last.pt", (time.time() - 7300,) * 2)
     os.makedirs("runs/two/run_0")
-    Path("runs/two/run_0/config.yaml").touch()
+    Path("runs/two/run_0/events.out.tfevents.1.host").touch()
     assert cli.main(["runs"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "state     updates  epoch  loss    last checkpoint              run",
@@ -144,6 +143,35 @@ def test_the_table(capsys):
         "runs/deep/one  (out of memory)",
         "finished  20/20    2/3    4.2500  checkpoint_last.pt, 2 h old  runs/two",
     ]
+
+
+@pytest.mark.parametrize("name", ["config.yaml", "checkpoint_best.pt"])
+def test_what_nobody_recorded(name, as_json, capsys):
+    os.makedirs("runs/downloaded")
+    Path("runs/downloaded", name).touch()
+    found = as_json()["runs/downloaded"]
+    assert (found["state"], found["note"]) == ("-", "no record")
+    assert cli.main(["runs"]) == 0
+    row = capsys.readouterr().out.splitlines()[1]
+    assert row.startswith("-  ") and row.endswith("runs/downloaded  (no record)")
+
+
+def test_a_long_reason_is_cut_in_the_table_alone(as_json, capsys):
+    reason = f"checkpoint x does not fit\nthis job ({'weights, ' * 40}optimizer)"
+    a_run("runs/a", ("failed", reason))
+    assert as_json()["runs/a"]["note"] == reason
+    assert cli.main(["runs"]) == 0
+    (row,) = capsys.readouterr().out.splitlines()[1:]
+    shown = row.partition("(")[2]
+    assert shown.startswith("checkpoint x does not fit this job (weights, ")
+    assert shown.endswith("…)") and len(shown) == 121
+
+
+def test_a_file_is_no_folder_of_runs(capsys):
+    Path("README.md").touch()
+    assert run_command(cli.main, ["runs", "README.md"]) == 1
+    said = capsys.readouterr().err
+    assert said == "error: README.md: a file; mmpt runs DIR lists the runs below DIR\n"
 
 
 def test_nothing_there(capsys):

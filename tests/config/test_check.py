@@ -7,10 +7,22 @@ import pytest
 from omegaconf import OmegaConf
 
 from mmpt.config import ConfigError, check_config, load_config
+from mmpt.config.check import check_complete
+from mmpt.config.class_names import CLASS_NAMES
 from mmpt.config.jobtypes import JOB_TYPES
 from mmpt.config.keys import Bounds, keys_of, kind_of, type_problem
+from mmpt.config.load import REPOSITORY_ROOT
 from mmpt.config.schema import JobFile, PipelineFile
-from mmpt.config.schema_fairseq import ARGUMENTS, BOUNDS, EVALUATION_ONLY, RENAMED
+from mmpt.config.schema_fairseq import (
+    ARGUMENTS,
+    BOUNDS,
+    EVALUATION_ONLY,
+    LAUNCHERS,
+    PACKAGES,
+    RENAMED,
+    WITHOUT_EFFECT,
+)
+from mmpt.config.schema_optimizers import OWN_ARGUMENTS
 
 MISTAKES = [
     # unknown keys, with the nearest known one
@@ -103,6 +115,24 @@ MISTAKES = [
     ("loss: {sequence_contrast: {prompt_ratio: -0.1}}", ["prompt_ratio", "got -0.1"]),
     ("task_type: local_smal", ["task_type must be one of", "did you mean local_small?"]),
     ("task_type: sweep", ["task_type must be one of local_single", "got 'sweep'"]),
+    ("dataset: {train_path: ' '}", ["dataset.train_path must be a text that is not empty"]),
+    ("fairseq: {common: {seed: 4294967296}}", ["seed must be at most 2147483647"]),
+    ("dataset: {num_iso_layer: -99999999999}", ["num_iso_layer must be at least -2147483647"]),
+    # the trainer's arguments that cannot go together
+    (
+        "fairseq: {optimization: {optimizer: lamb, adam_betas: '(0, 0)', adam_eps: 1.0}}",
+        [
+            "fairseq.optimization.adam_betas and fairseq.optimization.adam_eps do not go with",
+            "lamb",
+        ],
+    ),
+    (
+        "fairseq: {common: {lr_scheduler: fixed, power: 2}}",
+        ["fairseq.common.power does not go with lr_scheduler fixed; set it to null"],
+    ),
+    ("fairseq: {common: {lr_scheduler: triangular}}", ["max_lr is not set; lr_scheduler"]),
+    ("fairseq: {common: {optimizer: lamb, lamb_betas: '(1, 2)'}}", ["lamb_betas must be a text"]),
+    ("fairseq: {common_eval: {model_overrides: '{x'}}", ["model_overrides must be a text that"]),
     # values that cannot go together
     (
         "dataset: {max_video_len: 16, max_len: 19}",
@@ -182,6 +212,11 @@ FINE = [
     "{loss: {loss_cls: MMContraLoss}, fairseq: {checkpoint: {best_checkpoint_metric: loss_t2v}}}",
     "{loss: {loss_cls: CrossEntropy}, fairseq: {checkpoint: {best_checkpoint_metric: loss}}}",
     "fairseq: {common: {fp16: true, memory_efficient_fp16: true}}",
+    "fairseq: {common: {optimizer: lamb, lamb_betas: '(0, 0.9)', lr_scheduler: cosine, t_mult: 2}}",
+    "fairseq: {common: {adam_betas: '(0.9, 0.98)', total_num_update: 10, model_overrides: '{}'}}",
+    "fairseq: {common: {finetune_from_model: a.pt, restore_file: checkpoint_last.pt}}",
+    "fairseq: {common: {lr: [0.1, 0.2], end_learning_rate: 0.2, update_freq: 2, patience: -1}}",
+    "{dataset: {vfeat_dir: a}, fairseq: {common: {save_dir: a/b, valid_subset: 'train,valid'}}}",
     "",
 ]
 
@@ -203,6 +238,50 @@ def test_check_config_takes_plain_and_omegaconf_mappings(make):
     check_config(make({"dataset": {"max_len": 48}}))
     with pytest.raises(ConfigError, match=r"^here: dataset.max_len must be at least 1, got 0$"):
         check_config(make({"dataset": {"max_len": 0}}), source="here")
+
+
+def test_a_loss_of_one_s_own_logs_what_it_likes(job, monkeypatch):
+    content = "{loss: {loss_cls: MyLoss}, fairseq: {checkpoint: {best_checkpoint_metric: my_part}}}"
+    with pytest.raises(ConfigError, match="unknown name 'MyLoss'"):
+        load_config(config_file=job(content))
+    names = (*CLASS_NAMES["loss.loss_cls"], "MyLoss")
+    monkeypatch.setitem(CLASS_NAMES, "loss.loss_cls", names)
+    load_config(config_file=job(content))
+
+
+def test_a_metric_of_one_s_own_goes_with_any_predictor(job, monkeypatch):
+    content = "{predictor: RetrievalPredictor, metric: MyMetric}"
+    monkeypatch.setitem(CLASS_NAMES, "metric", (*CLASS_NAMES["metric"], "MyMetric"))
+    load_config(config_file=job(content))
+
+
+@pytest.mark.parametrize("name", ["vis_a.yaml", "test_a.yaml"])
+def test_only_what_measures_needs_a_metric(name):
+    model = {
+        "model_cls": "MMFusionSeparate",
+        "video_encoder_cls": "MMBertForEncoder",
+        "text_encoder_cls": "BertModel",
+    }
+    config = {"dataset": {"split": "test"}, "model": model, "predictor": "RetrievalPredictor"}
+    check_complete({**config, "metric": "RetrievalMetric"}, f"a/{name}", evaluated=True)
+    if name.startswith("vis"):
+        check_complete(config, f"a/{name}", evaluated=True)
+        return
+    with pytest.raises(ConfigError, match=r"^a/test_a.yaml: metric is not set"):
+        check_complete(config, f"a/{name}", evaluated=True)
+
+
+def test_every_published_file_is_complete():
+    for file in (REPOSITORY_ROOT / "projects").rglob("*.yaml"):
+        check_complete(load_config(config_file=file), str(file), file.name.startswith("test"))
+
+
+@pytest.mark.parametrize("name", ["num_shards", "distributed_world_size"])
+def test_arguments_without_effect_are_a_warning(job, caplog, name):
+    with caplog.at_level(logging.WARNING):
+        load_config(config_file=job(f"fairseq: {{distributed_training: {{{name}: 4}}}}"))
+    (record,) = caplog.records
+    assert f"fairseq.distributed_training.{name} has no effect (" in record.message
 
 
 def test_obsolete_keys_are_a_warning(job, caplog):
@@ -245,19 +324,16 @@ def test_the_table_of_arguments_is_that_of_fairseq():
 
     parser = options.get_training_parser()
     actions = {action.dest: action for action in parser._actions}
-    for registry, name in (
-        ("optimizer", "adam"),
-        ("optimizer", "nag"),
-        ("lr_scheduler", "polynomial_decay"),
-        ("lr_scheduler", "inverse_sqrt"),
-        ("lr_scheduler", "cosine"),
-        ("lr_scheduler", "fixed"),
-    ):
-        extra = argparse.ArgumentParser(conflict_handler="resolve")
-        cls = REGISTRIES[registry]["registry"][name]
-        getattr(cls, "add_args", lambda parser: None)(extra)
-        for action in extra._actions:
-            actions.setdefault(action.dest, action)
+    general = set(actions)
+    for kind, table in OWN_ARGUMENTS.items():
+        for name, own in table.items():
+            extra = argparse.ArgumentParser(conflict_handler="resolve", add_help=False)
+            cls = REGISTRIES[kind]["registry"][name]
+            getattr(cls, "add_args", lambda parser: None)(extra)
+            # some repeat `--lr`, which is there anyway
+            assert {action.dest for action in extra._actions} - general == own, name
+            for action in extra._actions:
+                actions.setdefault(action.dest, action)
     for name, kind in ARGUMENTS.items():
         if name in EVALUATION_ONLY:
             continue
@@ -266,9 +342,11 @@ def test_the_table_of_arguments_is_that_of_fairseq():
         assert takes_no_value == (kind is bool), name
         if actions[name].type in (int, float, str) and kind is not list:
             assert actions[name].type is kind, name
-        if name in BOUNDS and BOUNDS[name].choices:
-            assert set(BOUNDS[name].choices) == set(actions[name].choices), name
+        if actions[name].choices and name in BOUNDS:
+            dropped = {"composite", "pass_through"}  # they need settings that no argument holds
+            assert set(BOUNDS[name].choices) == set(actions[name].choices) - dropped, name
     assert set(RENAMED.values()) <= set(ARGUMENTS)
+    assert {name for name, _ in PACKAGES} | {*LAUNCHERS, *WITHOUT_EFFECT} <= set(ARGUMENTS)
 
 
 def test_every_job_type_is_of_a_known_kind():

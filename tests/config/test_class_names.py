@@ -3,9 +3,11 @@
 import pytest
 
 from mmpt.config import ConfigError, load_config
-from mmpt.config.check import RETRIEVAL_CLASSES, check_available
-from mmpt.config.class_names import CLASS_NAMES, NOT_YET, known_names
+from mmpt.config.check import check_available
+from mmpt.config.class_names import CLASS_NAMES, METRICS_OF, NOT_YET, ONE_ENCODER, known_names
 from mmpt.config.load import REPOSITORY_ROOT
+from mmpt.config.ready import RETRIEVAL_CLASSES
+from mmpt.config.trainer_problems import LOSS_PARTS
 
 
 def registries():
@@ -40,6 +42,16 @@ def test_a_name_is_here_or_not_yet():
     for key, names in NOT_YET.items():
         assert not set(names) & set(CLASS_NAMES.get(key, ()))
         assert key in CLASS_NAMES or key in RETRIEVAL_CLASSES
+
+
+def test_what_is_said_of_a_class_is_of_one_that_there_is():
+    from mmpt.models import MODELS
+
+    assert {name: model.one_encoder for name, model in MODELS.items()} == ONE_ENCODER
+    assert set(METRICS_OF) == set(known_names("predictor"))
+    measured = {name for names in METRICS_OF.values() for name in names}
+    assert set(known_names("metric")) - measured == {"ActionRecognitionMetric"}
+    assert set(LOSS_PARTS) == set(CLASS_NAMES["loss.loss_cls"])
 
 
 @pytest.mark.parametrize("key", [*CLASS_NAMES, *RETRIEVAL_CLASSES])

@@ -4,7 +4,13 @@ import pytest
 from omegaconf import OmegaConf
 
 from mmpt.config import fairseq_args, trainer_settings
-from mmpt.config.fairseq_args import for_cpu, to_arguments, with_extras, without_restore
+from mmpt.config.fairseq_args import (
+    argument_key,
+    for_cpu,
+    to_arguments,
+    with_extras,
+    without_restore,
+)
 
 ALWAYS = ["--required-batch-size-multiple", "1"]
 
@@ -75,3 +81,9 @@ def test_for_cpu_drops_half_precision_and_names_it():
 def test_without_restore_resets_nothing():
     settings = {"restore_file": "x.pt", "reset_optimizer": True, "save_dir": "runs/x"}
     assert without_restore(settings) == {"save_dir": "runs/x"}
+
+
+def test_messages_name_the_group_of_the_file():
+    config = OmegaConf.create({"fairseq": {"dataset": None, "common": {"lr": 0.1}}})
+    assert argument_key(config, "lr") == "fairseq.common.lr"
+    assert argument_key({}, "lr") == "fairseq.optimization.lr"

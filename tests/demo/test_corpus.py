@@ -242,6 +242,7 @@ def test_command(tmp_path, capsys):
     ("arguments", "status", "message"),
     [
         (["make", "--irrelevant", "2"], 1, "error: demo corpus: irrelevant is 2.0; allowed"),
+        (["make", "--out", ""], 2, "argument --out: an empty name"),
         (["make", "--videos", "many"], 2, "invalid int value: 'many'"),
         (["mend"], 2, "invalid choice: 'mend'"),
         ([], 2, "required: COMMAND"),
@@ -249,11 +250,18 @@ def test_command(tmp_path, capsys):
 )
 def test_command_refuses(tmp_path, capsys, arguments, status, message):
     out = ["--out", str(tmp_path / "c")] if arguments[:1] == ["make"] else []
-    assert run_command(demo.main, [*arguments, *out]) == status
+    assert run_command(demo.main, [*arguments[:1], *out, *arguments[1:]]) == status
     said = capsys.readouterr().err
     assert message in said
     assert "Traceback" not in said
     assert not os.listdir(tmp_path)
+
+
+def test_help_says_of_what_a_share_is(capsys):
+    assert run_command(demo.main, ["make", "--help"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "share of all captions that are about nothing that is seen" in said
+    assert "share of the other captions said seconds too early or too late" in said
 
 
 def test_out_is_required(capsys):

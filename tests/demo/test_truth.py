@@ -73,7 +73,8 @@ def test_captions_say_what_their_kind_means(truth):
 
 
 @pytest.mark.parametrize(
-    ("shift_noise", "irrelevant"), [(0.2, 0.15), (0.5, 0.4), (0.0, 0.0), (1.0, 0.0), (0.0, 0.9)]
+    ("shift_noise", "irrelevant"),
+    [(0.2, 0.15), (0.5, 0.4), (0.0, 0.0), (1.0, 0.0), (0.0, 0.9), (0.8, 0.8)],
 )
 def test_noise_comes_at_the_rates_asked_for(shift_noise, irrelevant):
     settings = CorpusSettings(videos=200, seed=8, shift_noise=shift_noise, irrelevant=irrelevant)

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from mmpt.errors import ConfigError, DataError
-from mmpt.evaluators import Evaluator, RetrievalMetric
+from mmpt.evaluators import Evaluator, RetrievalMetric, RetrievalPredictor
+from mmpt.evaluators.base import NonFiniteScores, check_encoded
 from mmpt.evaluators.retrieval import retrieval_ranks
 
 CASES = ("0", "1", "2", "allequal", "f32", "rect", "ties_large", "ties_small")
@@ -101,3 +102,38 @@ def test_a_job_without_a_metric_only_predicts(tinybert):
     assert evaluator.metric is None
     with pytest.raises(ConfigError, match=r"metric is not set; known names: .*RetrievalMetric"):
         evaluator.evaluate(Planted(), [])
+
+
+@pytest.mark.parametrize(
+    ("key", "message"),
+    [
+        ("pooled_video", "retrieval: videos: the model gives NaN or inf for 1 of 2: v1; look"),
+        ("pooled_text", "retrieval: texts: the model gives NaN or inf for 1 of 2: 'a'; look"),
+    ],
+)
+def test_what_is_not_finite_is_named_and_not_written(key, message, tinybert, tmp_path):
+    class Spoiling(Planted):
+        def forward(self, caps, **batch):
+            outputs = super().forward(caps, **batch)
+            outputs[key][caps[:, 2] == 5] = torch.inf
+            return outputs
+
+    config = {"dataset": {"bert_name": str(tinybert)}, "eval": {"save_path": str(tmp_path)}}
+    samples = [
+        {
+            "caps": torch.tensor([[2, 3, word, 3]]),
+            "vfeats": torch.ones(1, 1, 8),
+            "video_id": [f"v{number}"],
+        }
+        for number, word in enumerate((6, 5))
+    ]
+    with pytest.raises(NonFiniteScores) as caught:
+        RetrievalPredictor(config).predict_loop(Spoiling(), samples, "scores")
+    assert str(caught.value).startswith(message)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_are_cut():
+    check_encoded([True] * 3, "abc", "x")
+    with pytest.raises(NonFiniteScores, match=r"^x: .* for 4 of 5: a, b, d, …; look"):
+        check_encoded([False, False, True, False, False], "abcde", "x")

@@ -43,9 +43,11 @@ def begin(dataset, folder="runs/a", **settings):
 
 
 def test_a_run_from_its_start_to_its_end(dataset, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["train.py", "job.yaml", "--lr", "(1, 2)"])
+    monkeypatch.setattr("sys.orig_argv", ["python", "train.py", "job.yaml", "--lr", "(1, 2)"])
+    monkeypatch.setenv(run_record.LAUNCHED_BY, "python locallaunch.py job.yaml")
     (start,) = begin(dataset, max_update=10, max_epoch=0)["starts"]
     assert start["command"].endswith("train.py job.yaml --lr '(1, 2)'")
+    assert start["launched_by"] == "python locallaunch.py job.yaml"
     assert start["host"] and start["pid"] == os.getpid() and start["end"] is None
     assert start["versions"]["torch"] and "fairseq" not in start["versions"]
     assert (start["max_update"], start["max_epoch"]) == (10, None)

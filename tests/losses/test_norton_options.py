@@ -303,45 +303,6 @@ def test_implementations_agree_and_auto_is_one_of_them():
         torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-6)
 
 
-# --------------------------------------------------------------------------- temperature
-
-
-def test_temperature_is_a_constant_by_default():
-    loss = MMContraLoss(job())
-    assert not list(loss.parameters()) and not loss.state_dict()
-    assert loss.half().sequence_contrast.logit_scale.exp().item() == pytest.approx(1 / 0.07)
-
-
-def test_learned_temperature_trains_is_saved_and_clamped():
-    config = job({"sequence_contrast.learn_temperature": True})
-    loss = MMContraLoss(config)
-    optimizer = torch.optim.SGD(loss.parameters(), lr=1.0)
-    loss(**batch()).backward()
-    optimizer.step()
-    learned = loss.sequence_contrast.logit_scale.item()
-    assert learned != pytest.approx(math.log(1 / 0.07))
-    other = MMContraLoss(config)
-    other.load_state_dict(loss.state_dict())
-    assert other.sequence_contrast.logit_scale.item() == learned
-    for start, end in ((-3.0, 0.0), (9.0, 4.6052)):
-        with torch.no_grad():
-            loss.sequence_contrast.logit_scale.fill_(start)
-        parts = loss.compute(**batch()).parts
-        assert parts["temperature"].item() == pytest.approx(math.exp(end))
-        assert loss.sequence_contrast.logit_scale.item() == pytest.approx(end)
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
-def test_learned_temperature_in_half_precision(dtype):
-    """A trainer that halves its criterion halves the parameter; the loss stays in float32."""
-    loss = MMContraLoss(job({"sequence_contrast.learn_temperature": True})).to(dtype)
-    total, parts, gradients = run(loss, batch(dtype=dtype), loss_scale=1024)
-    assert_finite(total, parts, gradients)
-    assert total.dtype == torch.float32
-    gradient = loss.sequence_contrast.logit_scale.grad
-    assert gradient.dtype == dtype and gradient.isfinite() and gradient != 0
-
-
 # ------------------------------------------------------------------------------ settings
 
 
@@ -450,3 +411,15 @@ def test_half_precision_training_may_let_an_overflow_through():
         loss(**sample)
     loss.allow_non_finite = True
     assert not torch.isfinite(loss(**sample))
+
+
+@pytest.mark.parametrize("implementation", ["reference", "chunked"])
+@pytest.mark.parametrize("name", ["video_outputs", "text_outputs"])
+def test_one_side_in_double_precision(name, implementation):
+    sample = batch()
+    sample[name] = sample[name].detach().double()
+    with pytest.raises(DataError, match=r"video_outputs is torch.* and text_outputs torch"):
+        MMContraLoss(job({"implementation": implementation}))(**sample)
+    # halves are computed in float32 and go together with it
+    sample[name] = sample[name].to(torch.bfloat16)
+    assert torch.isfinite(MMContraLoss(job({"implementation": implementation}))(**sample))

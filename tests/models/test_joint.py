@@ -7,7 +7,7 @@ from mmpt.errors import DataError
 from mmpt.models.fusion_joint import isolating_mask, joint_mask, token_types
 from mmpt.models.transformermodel import MultiLayerAttentionMaskBertEncoder
 
-from .test_wrappers import close, pairs_of, sample_of
+from .test_wrappers import close, one_item, pairs_of, sample_of
 
 
 def training_without_dropout(model):
@@ -93,6 +93,21 @@ def test_a_mask_that_the_batch_brings(wrapper, others, name):
     wanted = wrapper(name, iso=4)(**inputs)
     close(given["pooled_video"], wanted["pooled_video"])
     close(given["pooled_text"], wanted["pooled_text"])
+
+
+def test_a_mask_that_windows_bring(wrapper, others):
+    name, pairs = "MMFusionActionSegmentation", pairs_of(others)
+    windows = one_item(pairs)
+    wanted = wrapper(name)(**windows)["logits"]
+    seen = joint_mask(pairs["cmasks"], pairs["vmasks"])
+    square = seen[:, None, :].expand(-1, 24, -1)
+    for mask in (seen, square, square[:, None].expand(-1, 4, -1, -1)):
+        close(wrapper(name)(**windows, attention_mask=mask[None])["logits"], wanted)
+        close(wrapper(name)(**pairs, attention_mask=mask)["logits"], wanted)
+    iso = isolating_mask(pairs["cmasks"], pairs["vmasks"])
+    found = wrapper(name)(**windows, attention_mask=iso[None].int())["logits"]
+    close(found, wrapper(name, iso=4)(**windows)["logits"])
+    assert (found - wanted).abs().max() > 1e-3
 
 
 def test_hidden_states_of_the_halves_are_joined(wrapper, others):

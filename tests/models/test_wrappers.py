@@ -239,6 +239,19 @@ def test_two_videos_at_once_are_refused(name, wrapper, others):
         wrapper(name)(**sample)
 
 
+@pytest.mark.parametrize("name", WRAPPERS)
+def test_more_frames_than_positions_are_refused(name, wrapper, others):
+    """Frame 9 of 8 would take the position of the frames' [SEP]."""
+    sample = sample_of(name, others)
+    for key in ("vfeats", "vmasks", "video_label"):
+        if key in sample:
+            axis = 1 + (name in WINDOWED)
+            last = sample[key].narrow(axis, 0, 1)
+            sample[key] = torch.cat([sample[key], last], dim=axis)
+    with pytest.raises(DataError, match=r"vfeats: 9 frames a clip, .* 8 \(dataset.max_video_len\)"):
+        wrapper(name)(**sample)
+
+
 # -------------------------------------------------------------------------------- settings
 
 

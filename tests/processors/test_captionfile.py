@@ -123,6 +123,8 @@ def test_captions_are_cut_to_96_characters_and_no_string_has_no_tokens(own_capti
     config = own_captions({"v": entry(text=("oil " * 50, None))})
     long, none = PKLJSONStrTextProcessor(config)("v")["cap"]
     assert (len(long), none) == (24, [])
+    shorter = PKLJSONStrTextProcessor(config, max_clip_text_len=12)("v")["cap"]
+    assert [len(caption) for caption in shorter] == [3, 0]
 
 
 def test_only_so_many_videos_are_kept_tokenised(own_captions, monkeypatch):

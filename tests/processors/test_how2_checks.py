@@ -1,5 +1,6 @@
 """What is noticed in shards before a run begins, and what of it is an error."""
 
+import os
 import shutil
 
 import numpy as np
@@ -9,7 +10,7 @@ from mmpt.datasets.mmdataset import MMDataset
 from mmpt.errors import DataError
 from mmpt.io.pickles import load_pickle, save_pickle
 from mmpt.processors import ShardedHow2MetaProcessor
-from mmpt.processors.how2checks import check_times
+from mmpt.processors.how2checks import check_times, check_words
 from mmpt.utils.shardedtensor import ShardedTensor
 
 TEXT = "sentencified_htm_1200k.tinybert."
@@ -75,37 +76,92 @@ def test_oddities_of_real_narration_are_counted_and_used(corpus, caplog):
         assert data[index]["vfeats"].isfinite().all()
 
 
-def test_a_video_whose_captions_are_all_behind_its_end_is_left_out(corpus, caplog):
+@pytest.mark.parametrize("shift", [1000.0, -1000.0])
+def test_a_video_whose_captions_are_all_outside_is_left_out(shift, corpus, caplog):
     _, config, change = corpus
 
     def edit(entries):
-        entries[5] += 1000.0
+        entries[5] += shift
 
     change(TIMES, edit)
     meta = ShardedHow2MetaProcessor(config)
     assert len(meta) == 15
     assert "trainVid_005-x" not in meta.data
-    assert "1 videos left out: all captions begin after the video's end" in caplog.text
+    assert "1 videos left out: all captions lie outside the video" in caplog.text
 
 
-def test_times_in_milliseconds_leave_no_video(corpus):
+@pytest.mark.parametrize("wrong", [lambda e: e * 1000 + 999, lambda e: e * 0 - 5])
+def test_times_that_mean_nothing_leave_no_video(wrong, corpus):
     _, config, change = corpus
     for shard in (0, 1):
-        change(f"{TEXT}train_{shard}.startends", lambda entries: [e * 1000 + 999 for e in entries])
+        change(f"{TEXT}train_{shard}.startends", lambda entries: [wrong(e) for e in entries])
     with pytest.raises(DataError, match="none of its 16 ids is a video with captions"):
         ShardedHow2MetaProcessor(config)
 
 
 def test_what_is_counted():
-    times = np.array([[0, 2], [1, 3], [0.5, 0.2], [9, 10], [np.nan, 1], [30, 40], [31, 41]])
-    counts, seconds = np.array([4, 1, 0, 2]), np.array([9, 9, 9, 20])
-    damaged, outside, odd = check_times(times, counts, seconds, np.ones(4, bool))
+    times = [[0, 2], [1, 3], [0.5, 0.2], [9, 10], [np.nan, 1], [30, 40], [31, 41], [-3, 0], [-2, 1]]
+    times, counts, seconds = np.array(times), np.array([4, 1, 0, 2, 2]), np.array([9, 9, 9, 20, 9])
+    damaged, outside, odd = check_times(times, counts, seconds, np.ones(5, bool))
     assert damaged.tolist() == [1]
-    assert outside.tolist() == [False, False, False, True]
-    assert odd == (7, 1, 1, 3)
-    listed = np.array([True, False, True, False])
+    assert outside.tolist() == [False, False, False, True, False]  # one word of the last is inside
+    assert odd == (9, 1, 1, 3, 2)
+    listed = np.array([True, False, True, False, False])
     damaged, outside, odd = check_times(times, counts, seconds, listed)
-    assert (damaged.tolist(), outside.any(), odd) == ([], False, (4, 1, 1, 1))
+    assert (damaged.tolist(), outside.any(), odd) == ([], False, (4, 1, 1, 1, 0))
+    times[-1] = -2, -1
+    assert check_times(times, counts, seconds, np.ones(5, bool))[1].tolist()[-1]
+
+
+def test_videos_without_a_word_are_left_out(corpus, caplog):
+    _, config, change = corpus
+
+    def edit(entries):
+        entries[2][:] = -1
+        entries[4][:-1] = -1
+        entries[6][:, 0] = -1  # no tool writes that, yet there are words
+
+    change(CAPS, edit)
+    meta = ShardedHow2MetaProcessor(config)
+    assert len(meta) == 15 and "trainVid_002-x" not in meta.data
+    assert [r.levelname for r in caplog.records if "without a token" in r.getMessage()] == ["INFO"]
+    assert "1 videos left out: all captions are without a token" in caplog.text
+    for shard in (0, 1):
+        change(f"{TEXT}train_{shard}.caps_ids", lambda entries: [0 * e - 1 for e in entries])
+    with pytest.raises(DataError, match="none of its 16 ids is a video with captions"):
+        ShardedHow2MetaProcessor(config)
+    last = [r for r in caplog.records if "without a token (of 16)" in r.getMessage()][-1]
+    assert last.levelname == "WARNING" and ": 16 videos left out" in last.getMessage()
+
+
+def test_words_are_looked_for_in_listed_videos_alone():
+    captions = [np.array([[5, -1]]), np.zeros((0, 2), int), np.array([[-1, -1]] * 2)] * 2
+    shard = ShardedTensor.from_list(captions)
+    found = check_words(shard, np.array([True, True, True, False, False, False]))
+    assert found.tolist() == [False, False, True, False, False, False]
+
+
+def test_text_shards_of_another_bert_name_both_keys(corpus):
+    folder, config, _ = corpus
+    for name, there in (("other", f"{TEXT}"), ("nowhere/other", "no such shards")):
+        config.tfeat_dir = f"{folder}/{name}."
+        with pytest.raises(DataError) as caught:
+            ShardedHow2MetaProcessor(config)
+        message = str(caught.value)
+        assert f"{folder}/{name}.train_0.startends_starts.npy is missing" in message
+        assert "dataset.tfeat_dir" in message and "dataset.bert_name" in message
+        assert message.endswith(f"{(folder / name).parent} holds {there}")
+
+
+def test_a_pipe_in_place_of_a_shard(corpus):
+    folder, config, _ = corpus
+    path = folder / "train_0_data.npy"
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(
+        DataError, match=r"shard .*train_0: .*train_0_data\.npy is a pipe, no \.npy"
+    ):
+        ShardedHow2MetaProcessor(config)
 
 
 def test_captions_without_times(corpus):

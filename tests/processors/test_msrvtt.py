@@ -1,6 +1,7 @@
 """MSR-VTT tables and captions, and per-video feature files."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -73,7 +74,7 @@ def test_validation_does_not_repeat_the_table(tmp_path):
 
 def test_missing_features_are_counted_before_the_evaluation(tmp_path):
     rows = [f"video{i},text {i}" for i in range(6)]
-    path = write(tmp_path / "test.csv", "video_id,sentence", *rows, "video5,another text")
+    path = write(tmp_path / "test.csv", "video_id,sentence", *rows)
     features = tmp_path / "features"
     features.mkdir()
     np.save(features / "video2.npy", np.zeros((3, 512), np.float16))
@@ -84,7 +85,7 @@ def test_missing_features_are_counted_before_the_evaluation(tmp_path):
     assert "video0, video1, video3, …" in str(caught.value)
     for i in range(6):
         np.save(features / f"video{i}.npy", np.zeros((3, 512), np.float16))
-    assert len(MSRVTTMetaProcessor(config)) == 7
+    assert len(MSRVTTMetaProcessor(config)) == 6
 
 
 @pytest.mark.parametrize(
@@ -94,6 +95,18 @@ def test_missing_features_are_counted_before_the_evaluation(tmp_path):
         (["video_id", "v1"], "no column 'sentence'; it has video_id"),
         (["video_id,sentence"], "the table has no row"),
         (["video_id,sentence", "v1,one", "v2,"], "row 1 has no sentence"),
+        (["video_id,sentence", "v1,one", "v2"], "row 1 has no sentence"),
+        (["video_id,sentence", 'v1,"one', "v2,two"], "not a CSV table (unexpected end of data)"),
+        (["video_id,sentence", "v1,o\0ne", "v2,two"], "row 0 has a NUL byte in its sentence"),
+        (
+            ["video_id,sentence", "v1,one", "v2,two, three"],
+            "row 1 has more values than the 2 columns; a comma inside a value needs quotes around "
+            "it",
+        ),
+        (
+            ["video_id,sentence", "v1,one", "v2,two", "v1,three", "v2,two"],
+            "2 videos stand in it more than once: v1, v2; a test table has one row a video",
+        ),
     ],
 )
 def test_bad_tables(lines, message, tmp_path):
@@ -101,6 +114,16 @@ def test_bad_tables(lines, message, tmp_path):
     with pytest.raises(DataError) as caught:
         MSRVTTMetaProcessor({"split": "test", "test_path": path})
     assert str(caught.value) == f"{path}: {message}"
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path):
+    path = write(tmp_path / "test.csv", "\ufeffvideo_id,sentence", "v1,one")
+    assert MSRVTTMetaProcessor({"split": "test", "test_path": path}).data == [("v1", "one")]
+
+
+def test_a_training_table_may_repeat_a_video(tmp_path):
+    path = write(tmp_path / "train.csv", "video_id", "v1", "v1")
+    assert len(MSRVTTMetaProcessor({"train_path": path})) == 2
 
 
 def test_training_captions_that_cannot_be_had(tmp_path, tinybert):
@@ -169,6 +192,51 @@ def test_missing_truncated_and_pickled_feature_files(tmp_path):
     np.save(tmp_path / "v2.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(DataError, match=r"v2\.npy"):
         video("v2")
+
+
+def put_archive(path):
+    with path.open("wb") as file:
+        np.savez(file, features=good())
+
+
+@pytest.mark.parametrize(
+    ("put", "message"),
+    [
+        (lambda path: path.mkdir(), "a folder in place of the features of video v1"),
+        (os.mkfifo, "a pipe in place of the features of video v1"),
+        (put_archive, "an archive of arrays (.npz); one array is expected (.npy)"),
+        (
+            lambda path: np.save(path, np.where(np.eye(4, 2) > 0, 1e60, 1.0)),
+            "too large for float32 in 2 of 4 seconds, first at 0",
+        ),
+    ],
+)
+def test_what_is_no_feature_file(put, message, tmp_path):
+    put(tmp_path / "v1.npy")
+    with pytest.raises(DataError) as caught:
+        VideoProcessor({"vfeat_dir": str(tmp_path), "vfeat_dim": 2})("v1")
+    assert str(caught.value) == f"{tmp_path / 'v1.npy'}: {message}"
+
+
+@pytest.mark.parametrize(
+    ("path", "found"), [("folder", "a folder"), ("pipe", "a pipe"), ("dangling", "no such file")]
+)
+def test_what_is_no_table(path, found, tmp_path):
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    with pytest.raises(DataError) as caught:
+        MSRVTTMetaProcessor({"split": "test", "test_path": str(tmp_path / path)})
+    assert f"{tmp_path / path}: {found}" in str(caught.value)
+    assert "dataset.test_path asks for it" in str(caught.value)
+
+
+def test_a_file_is_no_folder(tmp_path):
+    path = write(tmp_path / "test.csv", "video_id,sentence", "v1,one")
+    with pytest.raises(
+        DataError, match=r"test\.csv: a file, where a folder is needed; dataset.vfea"
+    ):
+        VideoProcessor({"vfeat_dir": path})
 
 
 def test_the_usual_width_is_that_of_s3d(tmp_path):

@@ -8,6 +8,7 @@ import torch
 from mmpt.config import load_config
 from mmpt.errors import ConfigError
 from mmpt.tasks import Task, VideoRetriTask
+from mmpt.tasks.fairseqmm_trainer import close_loader
 from mmpt.tasks.fairseqmmtask import FairseqMMTask
 
 
@@ -27,7 +28,9 @@ def epoch_of(task, epoch, workers):
         num_workers=workers,
         epoch=epoch,
     )
-    return [batch["video_id"][0] for batch in iterator.next_epoch_itr(shuffle=True)]
+    groups = [batch["video_id"][0] for batch in iterator.next_epoch_itr(shuffle=True)]
+    close_loader(iterator)
+    return groups
 
 
 def test_regrouped_videos_reach_the_loaders_workers(task):
@@ -79,6 +82,56 @@ def test_subsampling_flattens_the_first_two_axes():
     task = Task({"dataset": {"subsampling": 3}})
     assert task.reshape_subsample(sample)["caps"].shape == (6, 5)
     assert Task({"dataset": {"subsampling": 1}}).reshape_subsample(sample) is sample
+
+
+ONE_VIDEO = {
+    "meta_processor": "ShardedHow2MetaProcessor",
+    "video_processor": "ShardedVideoProcessor",
+    "text_processor": "ShardedTextProcessor",
+}
+
+
+@pytest.mark.parametrize(
+    ("clip_per_video", "subsampling"), [(None, 1), (1, None), (4, None), (4, 1), (None, 4)]
+)
+@pytest.mark.parametrize(
+    "aligner", ["FixedLenAligner", "VariedLenAligner", "StartClipAligner", "OverlappedAligner"]
+)
+def test_clips_of_single_videos_train_whatever_their_number(
+    aligner, clip_per_video, subsampling, workspace
+):
+    counts = {"clip_per_video": clip_per_video, "subsampling": subsampling}
+    job = workspace.job(
+        task="Task",
+        dataset={**ONE_VIDEO, "aligner": aligner, **counts},
+        fairseq={"dataset": {"batch_size": 8}},
+        loss={"sequence_contrast": {"sequence_contrast_weight": None}},
+    )
+    task = Task.config_task(load_config(config_file=job))
+    task.build_loss()
+    data = task.build_split("train")
+    items = [data[0], data[1]]
+    clips = clip_per_video or subsampling
+    batch = data.collater(items)
+    assert batch["vfeats"].shape == (2, clips, 16, 512)
+    flat = task.reshape_subsample(batch)
+    for key in ("caps", "cmasks", "vfeats", "vmasks", "video_start", "text_end"):
+        assert torch.equal(flat[key], torch.cat([item[key] for item in items])), key
+    assert flat["video_id"] is batch["video_id"] and flat["idx"].tolist() == [0, 1]
+    output = task(task.build_model(), batch)
+    assert torch.isfinite(output.total)
+
+
+def test_windows_of_a_whole_video_keep_their_axes():
+    """One item of segmentation: [1, W, V, width], without the bounds of a clip."""
+    sample = {
+        "caps": torch.zeros(1, 3, 4),
+        "vfeats": torch.zeros(1, 3, 8, 5),
+        "video_targets": torch.zeros(1, 20),
+        "video_start": torch.zeros(1),
+    }
+    for dataset in ({}, {"subsampling": None}, {"subsampling": 1}):
+        assert Task({"dataset": dataset}).reshape_subsample(sample) is sample
 
 
 def test_task_names(workspace):

@@ -4,7 +4,9 @@ import json
 import logging
 import math
 import os
+import shlex
 import struct
+import sys
 from argparse import Namespace
 from pathlib import Path
 
@@ -113,7 +115,7 @@ def check_records(workspace, job):
     (start,) = run_record.read_record("runs/quiet")["starts"]
     assert (start["updates"], start["checkpoint"], start["device"]) == (0, None, "cpu")
     assert start["end"]["state"] == "finished" and start["max_update"] == 5
-    assert "train.py quiet.yaml" in start["command"]
+    assert start["command"] == shlex.join(sys.orig_argv) and start["launched_by"] is None
     status = run_record.read_status("runs/quiet")
     assert (status["updates"], status["epoch"]) == (5, 1)
     assert math.isfinite(status["loss"]) and math.isfinite(status["valid_loss"])

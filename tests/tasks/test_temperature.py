@@ -6,8 +6,11 @@ import re
 
 import pytest
 import torch
+from fairseq.optim.fp16_optimizer import FP16Optimizer
+from omegaconf import OmegaConf
 
 from mmpt.io.checkpoints import read_checkpoint
+from mmpt.losses import SequenceContrastLoss
 from mmpt_cli import train
 
 START = math.log(1 / 0.07)
@@ -68,3 +71,55 @@ def test_temperature_stays_in_range(workspace, caplog):
     assert len(used) >= 4 and used[0] == pytest.approx(1 / 0.07, abs=1e-3)
     assert all(1.0 <= value <= 100.01 for value in used)
     assert any(value in (1.0, pytest.approx(100.0, abs=0.01)) for value in used)
+
+
+LR = 0.1
+
+
+def half_optimizer(parameters, bf16):
+    """fairseq's Adam over a float32 copy: with fp16 one flat vector, with bf16 tensor by tensor."""
+    adam = {"_name": "adam", "adam_betas": "(0.9, 0.98)", "adam_eps": 1e-8, "lr": [LR]}
+    adam |= {"weight_decay": 0.0, "use_old_adam": True, "fp16_adam_stats": False, "tpu": False}
+    scaler = {"fp16_scale_window": 128, "fp16_init_scale": 128, "fp16_scale_tolerance": 0.0}
+    scaler |= {"threshold_loss_scale": None, "min_loss_scale": 1e-4}
+    config = {"common": {"bf16": bf16, **scaler}, "optimizer": adam}
+    return FP16Optimizer.build_optimizer(OmegaConf.create(config), parameters)
+
+
+def masters(optimizer):
+    """The float32 copies one after the other."""
+    copies = optimizer.fp32_params
+    copies = copies.values() if isinstance(copies, dict) else copies
+    return torch.cat([copy.detach().flatten() for copy in copies])
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_half_precision_optimizers_keep_the_temperature_in_range(kind, monkeypatch):
+    """Paragraphs beside the wrong videos push it down to 1, then the right ones up again."""
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: None)  # as a CPU tensor's index
+    config = {"loss": {"sequence_contrast": {**LEARN["sequence_contrast"], "threshold": 4}}}
+    loss = SequenceContrastLoss(config).to(kind)
+    weight = torch.nn.Parameter(torch.ones(3, dtype=kind))
+    optimizer = half_optimizer([weight, *loss.parameters()], bf16=kind == torch.bfloat16)
+    assert masters(optimizer)[3] == torch.tensor(START)
+
+    torch.manual_seed(0)
+    clips = torch.randn(8, 1, 6)
+    mask = torch.ones(8, 2, dtype=torch.bool)
+    used, kept = [], []
+    for update in range(120):
+        order = clips.roll(4, 0) if update < 60 else clips
+        tokens = {"video": clips.expand(8, 2, 6), "text": order.expand(8, 2, 6)}
+        sample = {f"{side}_outputs": x.to(kind) for side, x in tokens.items()}
+        sample |= {f"pooled_{side}": x[:, 0].to(kind) for side, x in tokens.items()}
+        optimizer.zero_grad()
+        output = loss.compute(**sample, video_mask_outputs=mask, text_mask_outputs=mask)
+        optimizer.backward(output.total)
+        optimizer.clip_grad_norm(2.0)
+        optimizer.step()
+        used.append(output.parts["temperature"].item())
+        kept.append(masters(optimizer)[3].item())
+    assert used[0] == pytest.approx(1 / 0.07, rel=1e-6)
+    assert all(1.0 <= value <= 100.01 for value in used)
+    assert used[59] == 1.0 and used[119] > 2.0
+    assert min(kept) > -12 * LR  # Adam's momentum after the last gradient; without end otherwise

@@ -212,3 +212,18 @@ def test_weights_alone_cannot_be_restored(workspace, golden_dir):
 def test_train_py_without_fairseqs_arguments():
     with pytest.raises(train.LaunchError, match=r"locallaunch\.py"):
         train.main(["job.yaml"])
+
+
+def test_other_settings_than_the_checkpoint_was_trained_with(workspace, capsys):
+    settings = {"num_workers": 0, "disable_validation": None, "max_update": 1}
+    train.main(workspace.arguments(workspace.job(), **settings))
+    settings["max_update"] = 2
+    learn = workspace.job(loss={"sequence_contrast": {"learn_temperature": True}})
+    more = workspace.job("more.yaml", model={"layernorm_only": False})
+    same = workspace.job("same.yaml")
+    for job, changes in ((learn, {}), (more, {}), (same, {"optimizer": "sgd", "adam_betas": None})):
+        arguments = workspace.arguments(job, **settings, **changes)
+        assert run_command(train.main, arguments) == 1
+        last = capsys.readouterr().err.splitlines()[-1]
+        assert last.startswith("error: checkpoint runs/tiny/checkpoint_last.pt does not fit this")
+    assert train.main(workspace.arguments(same, **settings)) == 0

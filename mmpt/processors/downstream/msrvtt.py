@@ -7,6 +7,7 @@ the training videos, twenty each, are in `MSRVTT_data.json`.
 import csv
 import os
 import random
+from collections import Counter
 from typing import Any
 
 from mmpt.config.access import setting
@@ -35,8 +36,8 @@ class MSRVTTMetaProcessor(MetaProcessor):
 
     Raises:
         ConfigError: a key is missing.
-        DataError: a file is missing, a table has no such column, or videos of it have no features
-            (the benchmark's size is fixed, so none may be left out).
+        DataError: a file is missing or no such table, a test table lists a video twice, or videos
+            have no features (the benchmark's size is fixed, so none may be left out).
     """
 
     section = SECTION
@@ -49,6 +50,7 @@ class MSRVTTMetaProcessor(MetaProcessor):
             self.data = [(video_id, video_id) for video_id in videos] * setting(config, "dup", 1)
         else:
             videos = read_column(path, "video_id")
+            _check_once(videos, path)
             self.data = list(zip(videos, read_column(path, "sentence"), strict=True))
         if setting(config, "vfeat_dir") is not None:
             require_features(required_folder(config, "vfeat_dir", SECTION), videos, path)
@@ -93,17 +95,27 @@ def read_column(path: str, name: str) -> list[str]:
     """One column of a CSV table with a header.
 
     Raises:
-        DataError: the table has no such column, no row, or a row without a value there.
+        DataError: the table has no such column, no row, or a row without a value there, with more
+            values than columns, with quotes that do not close, or with a NUL.
     """
+    values = []
     try:
-        with open(path, encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
+        with open(path, encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, strict=True)
             columns = reader.fieldnames or []
             if name not in columns:
                 raise DataError(
                     f"{path}: no column {name!r}; it has {', '.join(columns) or 'none'}"
                 )
-            values = [row[name] for row in reader]
+            for number, row in enumerate(reader):
+                if None in row:
+                    raise DataError(
+                        f"{path}: row {number} has more values than the {len(columns)} columns; "
+                        "a comma inside a value needs quotes around it"
+                    )
+                if "\0" in (row[name] or ""):
+                    raise DataError(f"{path}: row {number} has a NUL byte in its {name}")
+                values.append(row[name])
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: not a CSV table ({error})") from None
     if not values:
@@ -126,6 +138,20 @@ def require_features(folder: str, video_ids: list[str], table: str) -> None:
         raise DataError(
             f"{folder}: {len(missing)} of the {len(set(video_ids))} videos of {table} have no "
             f"feature file: {first_few(missing)}; the size of this benchmark is fixed"
+        )
+
+
+def _check_once(video_ids: list[str], table: str) -> None:
+    """Two rows with one video would be two candidates of which only one counts as right.
+
+    Raises:
+        DataError: which videos stand in more than one row.
+    """
+    twice = [video_id for video_id, rows in Counter(video_ids).items() if rows > 1]
+    if twice:
+        raise DataError(
+            f"{table}: {len(twice)} videos stand in it more than once: {first_few(twice)}; a test "
+            "table has one row a video"
         )
 
 
