@@ -1,10 +1,11 @@
 """Running a command as a child process: no shell, its exit status, its signals."""
 
 import logging
+import os
 import shlex
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 logger = logging.getLogger(__name__)
@@ -24,12 +25,16 @@ class Outcome(NamedTuple):
     stopped_by: int | None
 
 
-def run_child(command: Sequence[str]) -> Outcome:
+def run_child(command: Sequence[str], environment: Mapping[str, str] | None = None) -> Outcome:
     """Starts a command, waits for it and returns how it ended.
 
     SIGINT, SIGTERM and SIGHUP sent to this process are passed on, and it goes on waiting, so that
     a training can write its checkpoint.  Ctrl-C at the terminal reaches the child by itself (it
     stays in the terminal's process group): passing it on would interrupt it twice.
+
+    Args:
+        command: programme and arguments.
+        environment: variables to set beside those of this process.
     """
     logger.info("%s", shlex.join(command))
     watched = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD}
@@ -39,6 +44,7 @@ def run_child(command: Sequence[str]) -> Outcome:
         # the child must not inherit the blocked signals
         child = subprocess.Popen(
             list(command),
+            env={**os.environ, **(environment or {})},
             preexec_fn=lambda: signal.pthread_sigmask(signal.SIG_SETMASK, before),
         )
         while child.poll() is None:

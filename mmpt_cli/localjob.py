@@ -10,7 +10,6 @@ child's exit status and the signals it gets.
 
 import argparse
 import logging
-import os
 import shlex
 import signal
 import subprocess
@@ -164,9 +163,8 @@ def run_job(job: Job) -> Outcome:
     save_dir = setting(job.config, "fairseq.checkpoint.save_dir")
     folder = None if save_dir is None else NewFolder(save_dir)
     outcome = None
-    os.environ[LAUNCHED_BY] = shlex.join(sys.orig_argv)
     try:
-        outcome = run_child(real_command(job))
+        outcome = run_child(real_command(job), {LAUNCHED_BY: shlex.join(sys.orig_argv)})
     finally:
         if folder is not None and (outcome is None or outcome.status != 0):
             folder.remove_if_unused()

@@ -54,13 +54,14 @@ class WatchedLoop:
     def _train(self, by_fairseq: Callable, config, trainer, task, epoch_itr):
         """One epoch, unless the run is complete: fairseq looks at `max_update` only after an
         update, so that starting a finished run again would train on, and overwrite it."""
+        close_validation(task)  # that of fairseq's dry run
         limit = config.optimization.max_update
         if limit and trainer.get_num_updates() >= limit:
             done = trainer.get_num_updates()
             logger.info("already complete: %d updates of %d", done, limit)
+            close_loader(epoch_itr)
             return [None], True
         self.stop.defer()
-        close_validation(task)  # that of fairseq's dry run
         let_threads_settle(trainer)
         try:
             return by_fairseq(config, trainer, task, epoch_itr)
@@ -152,6 +153,6 @@ def close_loader(epoch_itr) -> None:
     fairseq stops one short of the end of torch's iterator, so that its workers, their memory and
     their queues' threads would stay until the garbage collector finds them, epochs later.
     """
-    batches = epoch_itr._cur_epoch_itr
-    if batches is not None:
-        batches._itr = iter(())
+    for batches in (epoch_itr._cur_epoch_itr, epoch_itr._next_epoch_itr):
+        if batches is not None:
+            batches._itr = iter(())

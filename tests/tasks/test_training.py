@@ -1,5 +1,6 @@
 """Real fairseq trainings of a few updates on the CPU: repeatable, resumable, clear when refused."""
 
+import gc
 import logging
 import multiprocessing
 import subprocess
@@ -129,10 +130,13 @@ def test_checkpoint_that_cannot_be_restored(workspace, golden_dir, damage, capsy
     assert f"checkpoint restore.pt {wanted}" in said[-1]
 
 
-def test_error_of_a_loader_worker_is_one_line(workspace, capsys):
+def test_error_of_a_loader_worker_is_one_line(workspace, capsys, monkeypatch):
+    # an error leaves the loader to the garbage collector, which waits so long for each worker
+    monkeypatch.setattr("torch.utils.data._utils.MP_STATUS_CHECK_INTERVAL", 0.2)
     shard = workspace.folder / "data/feat/feat_how2_s3d_shard_small/train_1_data.npy"
     shard.write_bytes(shard.read_bytes()[:-1000])
     assert run_command(train.main, workspace.arguments(workspace.job())) == 1
+    gc.collect()
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("error: ") and "train_1" in last
 
