@@ -36,9 +36,9 @@ class StopRequest:
 
     def __init__(self):
         self.signal_number = 0
-        """The first signal, 0 while there was none."""
+        """The first signal, 0 while there was none.  Set it where another process was asked."""
         self._deferred = False
-        self._noted_at = 0.0
+        self._noted_at: float | None = None
         self._pid = 0
         self._seen_by_workers: mmap.mmap | None = None
         self._before: dict[int, object] = {}
@@ -103,8 +103,8 @@ class StopRequest:
         if not self._deferred:
             self.signal_number = number
             raise SystemExit(128 + number)
-        if not self:
-            self.signal_number = number
+        if self._noted_at is None:
+            self.signal_number = self.signal_number or number
             self._noted_at = time.monotonic()
             # from here on a worker that ends is no reason to raise in the middle of a save
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
