@@ -18,6 +18,11 @@ from mmpt.config.schema_optimizers import DEFAULT_SCHEDULE, foreign_arguments
 RETRIEVAL_CLASSES = ("vectorpool_cls", "retriever_cls")
 """Keys whose classes are needed where batches are retrieved, and nowhere else."""
 
+NO_RETRIEVAL = (
+    "retri_epoch: {} asks for retrieved batches (hard negatives), which this version cannot make "
+    "yet; set retri_epoch: null for random groups of videos"
+)
+
 TRAINED = ("dataset", "model", "loss", "fairseq")
 EVALUATED = ("dataset", "model")
 """The sections that a job of each kind has."""
@@ -141,10 +146,7 @@ def lacking(config: Any, evaluated: bool) -> Iterator[str]:
     first = setting(config, "retri_epoch")
     retrieves = setting(config, "task") == "VideoRetriTask" and first is not None
     if retrieves and first <= last_epoch(settings):
-        yield (
-            f"retri_epoch: {first} asks for retrieved batches (hard negatives), which this version "
-            "cannot make yet; set retri_epoch: null for random groups of videos"
-        )
+        yield NO_RETRIEVAL.format(first)
     yield from _missing_packages(config, settings)
 
 

@@ -34,7 +34,8 @@ def data_fingerprint(dataset: Mapping[str, Any]) -> dict[str, Any]:
             file names in a folder.
 
     Returns:
-        `hash`: 16 hex digits, the same for the same data at another place; `sources`: for each key
+        `hash`: 16 hex digits, the same for the same data at another place if it was copied with its
+        times (large files count with them); `sources`: for each key
         its path with size and content hash (a small file), size and time (a large one), or number
         of files, bytes, hash and, up to `LISTED` files, the list name -> "BYTES SECONDS".
     """

@@ -13,6 +13,7 @@ from omegaconf import OmegaConf
 from mmpt.config import load_config, prepare_run
 from mmpt.config.access import setting
 from mmpt.config.fairseq_args import LAST_CHECKPOINT
+from mmpt.config.ready import last_epoch
 from mmpt.datasets.fairseqmmdataset import FairseqMMDataset
 from mmpt.errors import CheckpointError, ConfigError, LaunchError
 from mmpt.io.fairseqmm_checkpoints import make_loading_safe, make_saving_safe
@@ -58,7 +59,7 @@ class FairseqMMTask(LegacyFairseqTask):
                 remove_leftovers(args.save_dir)
         refuse_missing_restore_file(args, setting(config, "restore_optional", False))
         self.mmtask = Task.config_task(config)
-        self.mmtask.refuse_retrieval(last_epoch(args))
+        self.mmtask.refuse_retrieval(last_epoch(vars(args)) if is_training(args) else 0)
         self.mmtask.build_loss()
         self.mmtask.build_dataset()
         self.losses = LossWatch(setting(config, "non_finite_limit", NON_FINITE_LIMIT))
@@ -237,16 +238,6 @@ def refuse_lone_processes() -> None:
             f"{started} processes were started, but fairseq-train knows of one: each would train "
             "alone, in one folder; start train.py instead, with the same arguments"
         )
-
-
-def last_epoch(args: argparse.Namespace) -> float:
-    """The last epoch that a run can reach: 0 where an evaluation gives no limits at all."""
-    if not hasattr(args, "max_epoch"):
-        return 0
-    if args.max_epoch:
-        return args.max_epoch
-    # a limit in updates may come at any epoch: what is sure then is the first
-    return 1 if getattr(args, "max_update", 0) else math.inf
 
 
 def with_arguments(config, args: argparse.Namespace):

@@ -6,6 +6,7 @@ from typing import Any
 from torch import Tensor
 
 from mmpt.config.access import setting
+from mmpt.config.ready import NO_RETRIEVAL
 from mmpt.errors import ConfigError
 from mmpt.tasks.task import Task, flatten_leading
 
@@ -23,10 +24,7 @@ class VideoRetriTask(Task):
         """
         first = setting(self.config, "retri_epoch")
         if first is not None and last_epoch >= first:
-            raise ConfigError(
-                f"retri_epoch: {first} asks for retrieved batches (hard negatives), which this "
-                "version cannot make yet; set retri_epoch: null for random groups of videos"
-            )
+            raise ConfigError(NO_RETRIEVAL.format(first))
 
     def begin_epoch(self, epoch: int, seed: int) -> None:
         """Regroups the training videos; the same (seed, epoch) gives every rank the same groups."""
