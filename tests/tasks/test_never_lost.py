@@ -32,8 +32,10 @@ def assert_same_weights(one, other):
 
 def wait_for(pid: int, log, text: str) -> None:
     """Until the log of a process holds a text."""
+    end = time.monotonic() + 120
     while text not in (log.read_text() if log.exists() else ""):
-        assert not has_ended(pid), f"{text!r} never came: {log.read_text()[-3000:]}"
+        waiting = not has_ended(pid) and time.monotonic() < end
+        assert waiting, f"{text!r} never came: {log.read_text()[-3000:]}"
         time.sleep(0.01)
 
 
