@@ -1,6 +1,5 @@
 """fairseq's own checkpoint reading and writing, made safe and clear."""
 
-import errno
 import functools
 import os
 import shutil
@@ -10,6 +9,7 @@ from pathlib import Path
 import torch
 from fairseq import checkpoint_utils
 from fairseq.file_io import PathManager
+from fairseq.trainer import Trainer
 
 from mmpt.errors import USER_ERRORS, CheckpointError
 from mmpt.io.atomic import atomic_path, atomic_write
@@ -17,9 +17,6 @@ from mmpt.io.checkpoints import reading_checkpoint
 
 CRASH_FILE = "crash.pt"
 """What fairseq writes on an error inside an update; nothing can be resumed from it."""
-
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-"""The disk, a quota, or the largest file allowed."""
 
 _last_read = "checkpoint"
 
@@ -55,25 +52,31 @@ def make_loading_safe() -> None:
 
     load_checkpoint_to_cpu.names_the_file = True
     checkpoint_utils.load_checkpoint_to_cpu = load_checkpoint_to_cpu
-    checkpoint_utils.load_checkpoint = functools.partial(
-        _restore_with_clear_errors, checkpoint_utils.load_checkpoint
-    )
+    Trainer.load_checkpoint = _with_clear_errors(Trainer.load_checkpoint)
 
 
-def _restore_with_clear_errors(by_fairseq, *args, **kwargs):
-    """fairseq's restoring; where the optimizer's state does not fit, it fails in its own terms."""
-    try:
-        return by_fairseq(*args, **kwargs)
-    except USER_ERRORS:
-        raise
-    except (ValueError, AssertionError, KeyError, TypeError) as error:
-        raise CheckpointError(
-            f"checkpoint {_last_read} does not fit this job ({' '.join(str(error).split())}): what "
-            "trains, or its optimizer, is not what it was (model.layernorm_only, "
-            "loss.sequence_contrast.learn_temperature, fairseq.optimization.optimizer); take the "
-            "settings that it was trained with or another save_dir; to start from its weights "
-            "alone, name it as restore_file with reset_optimizer: true"
-        ) from error
+def _with_clear_errors(by_fairseq):
+    """The trainer's restoring; where the optimizer's state does not fit, it fails in its own terms.
+
+    Only what reads the file is wrapped: the loaders that fairseq makes next have other errors.
+    """
+
+    @functools.wraps(by_fairseq)
+    def load_checkpoint(trainer, filename, *args, **kwargs):
+        try:
+            return by_fairseq(trainer, filename, *args, **kwargs)
+        except USER_ERRORS:
+            raise
+        except (ValueError, AssertionError, KeyError, TypeError) as error:
+            raise CheckpointError(
+                f"checkpoint {filename} does not fit this job ({' '.join(str(error).split())}): "
+                "what trains, or its optimizer, is not what it was (model.layernorm_only, "
+                "loss.sequence_contrast.learn_temperature, fairseq.optimization.optimizer); take "
+                "the settings that it was trained with or another save_dir; to start from its "
+                "weights alone, name it as restore_file with reset_optimizer: true"
+            ) from error
+
+    return load_checkpoint
 
 
 def make_saving_safe() -> None:
@@ -126,17 +129,15 @@ class _writing:
         return None
 
     def __exit__(self, kind, error, trace) -> None:
-        # torch wraps what a file object raises in its own RuntimeError
-        if not isinstance(error, OSError | RuntimeError):
-            return
         cause = error
-        while not isinstance(cause, OSError) and (cause.__cause__ or cause.__context__):
+        # torch wraps what a file object raises in its own RuntimeError
+        while isinstance(cause, RuntimeError):
             cause = cause.__cause__ or cause.__context__
-        reason = cause.strerror if isinstance(cause, OSError) else str(error).splitlines()[0]
+        if not isinstance(cause, OSError):
+            return
         kept = "; the one before it is untouched" if self.path.is_file() else ""
-        full = getattr(cause, "errno", None) in FULL or not isinstance(cause, OSError)
-        advice = "make room" if full else "mend that"
         raise CheckpointError(
-            f"checkpoint {self.path} cannot be written ({reason}){kept}; {advice} and give the "
-            "same command again, the run goes on from its newest checkpoint"
+            f"checkpoint {self.path} cannot be written ({cause.strerror}){kept}; make room or mend "
+            "the folder, and give the same command again: the run goes on from its newest "
+            "checkpoint"
         ) from error

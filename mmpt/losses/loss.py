@@ -38,7 +38,7 @@ class Loss(torch.nn.Module):
     def __init__(self, config: Any = None):
         super().__init__()
         self.allow_non_finite = False
-        """Let NaN and infinity through: a trainer in half precision skips such updates itself."""
+        """Let NaN and infinity through: a training decides itself what becomes of such a batch."""
 
     def evaluate(self, **inputs: Tensor) -> LossOutput:
         """The loss of the tensors in `needs`, given by keyword."""

@@ -51,19 +51,8 @@ __all__ = [
     "MMBertForEncoder",
     "MMBertModel",
     "MMFusion",
-    "MMFusionActionLocalization",
-    "MMFusionActionSegmentation",
-    "MMFusionJoint",
-    "MMFusionMFMMLM",
-    "MMFusionMTM",
-    "MMFusionNLG",
-    "MMFusionSeparate",
-    "MMFusionSeparateActionLocalization",
-    "MMFusionSeparateActionSegmentation",
-    "MMFusionSeparateFullVideoBGRetrieval",
-    "MMFusionShare",
-    "MMFusionShareActionLocalization",
     "build_model",
+    *sorted(MODELS),
 ]
 
 
