@@ -3,6 +3,8 @@
 #
 #   bash run.sh setup          .venv with what training and evaluation need
 #   bash run.sh demo           the whole method on a made corpus, in minutes, on the CPU
+#   bash run.sh paper [ARGS]   the paper's recipe: pretraining, zero-shot evaluations; what it
+#                              needs and is not there is listed first (--dryrun: no more than that)
 #   bash run.sh test [ARGS]    the test suite (--slow: the slow tests too); ARGS go to pytest
 #   bash run.sh lint           ruff, as the house style asks
 #
@@ -15,7 +17,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 VENV=${VENV:-.venv}
 FAIRSEQ=ve-fairseq==0.12.3
-BASE_EXTRAS=train
+BASE_EXTRAS=train,retrieval
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }
@@ -77,6 +79,10 @@ case "$command" in
         setup "$BASE_EXTRAS"
         exec "$VENV/bin/python" -m mmpt_cli.main demo run "$@"
         ;;
+    paper)
+        setup "$BASE_EXTRAS"
+        exec "$VENV/bin/python" -m mmpt_cli.main paper "$@"
+        ;;
     test)
         setup "$BASE_EXTRAS,test"
         marker=(-m "not slow")
@@ -91,6 +97,6 @@ case "$command" in
         "$VENV/bin/ruff" check .
         "$VENV/bin/ruff" format --check .
         ;;
-    help | -h | --help) sed -n '2,14s/^# \{0,1\}//p' "$0" ;;
-    *) die "unknown command '$command'; known: setup, demo, test, lint, help" ;;
+    help | -h | --help) sed -n '2,16s/^# \{0,1\}//p' "$0" ;;
+    *) die "unknown command '$command'; known: setup, demo, paper, test, lint, help" ;;
 esac

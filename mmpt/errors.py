@@ -21,3 +21,8 @@ class LaunchError(ValueError):
 
 
 USER_ERRORS = (ConfigError, DataError, CheckpointError, LaunchError)
+
+
+def first_few(names: list[str], limit: int = 3) -> str:
+    """`a, b, c, …` for messages about many things."""
+    return ", ".join(map(str, names[:limit])) + (", …" if len(names) > limit else "")

@@ -81,3 +81,8 @@ def score_names(job: str, files: list[Path]) -> list[str]:
         else f"scores_{job}_{file.resolve().parent.name}_{file.stem}"
         for file in files
     ]
+
+
+def results_file(folder: str | Path, job: str | Path) -> Path:
+    """Where the numbers of a job file are written, in the folder of its results."""
+    return Path(folder) / f"results_{Path(job).stem}.json"

@@ -23,6 +23,7 @@ from mmpt.errors import LaunchError
 CORPUS = Path("data/demo")
 RUNS = Path("runs/retri/demo")
 JOBS = REPOSITORY_ROOT / "projects/retri/demo"
+HARDNESS = re.compile(r"(epoch \d+: \d+ retrieved batches .*)")
 PROGRESS = re.compile(r"train_inner \| .*\bloss=([\d.]+).*\bnum_updates=(\d+)")
 TAIL_LINES = 15
 SEED = 1
@@ -131,7 +132,8 @@ def evaluate(name: str, stage: str, checkpoint: Path) -> Row:
 
 
 def train(job: Path, log: Path) -> None:
-    """Trains one job through the launcher, its output in a log file, a bar on the screen.
+    """Trains one job through the launcher, its output in a log file, a bar on the screen, and how
+    hard the batches have become.
 
     Raises:
         LaunchError: the training failed; its last lines are shown.
@@ -151,6 +153,9 @@ def train(job: Path, log: Path) -> None:
         for line in child.stdout:
             file.write(line)
             tail.append(line)
+            hardness = HARDNESS.search(line)
+            if hardness:
+                bar.write(f"      {hardness[1]}", file=sys.stdout)
             found = PROGRESS.search(line)
             if found:
                 bar.set_postfix_str(f"loss {found[1]}", refresh=False)

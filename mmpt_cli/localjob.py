@@ -14,6 +14,7 @@ import shlex
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -136,20 +137,20 @@ def dry_command(job: Job) -> list[str]:
     return command_of(job.file, chosen, trainer_settings(config))
 
 
-def run_jobs(jobs: list[Job]) -> int:
-    """Runs jobs in order, stopping at the first that fails or is stopped by a signal."""
+def run_jobs(jobs: list[Job], announce: Callable[[int], None] = lambda number: None) -> int:
+    """Runs jobs in order, stopping at the first that fails or is stopped by a signal.
+
+    Args:
+        announce: called with the number of a job, from 1, before it starts.
+    """
     for number, job in enumerate(jobs, start=1):
+        announce(number)
         status, stopped_by = run_job(job)
         left = len(jobs) - number
         if stopped_by is not None and (status or left):
+            name = signal.Signals(stopped_by).name
             rest = f"; {left} more jobs are not started" if left else ""
-            logger.info(
-                "%s: stopped by %s, status %d%s",
-                job.file,
-                signal.Signals(stopped_by).name,
-                status,
-                rest,
-            )
+            logger.info("%s: stopped by %s, status %d%s", job.file, name, status, rest)
             return status or 128 + stopped_by
         if status != 0:
             if left:

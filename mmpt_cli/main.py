@@ -10,6 +10,7 @@ from mmpt_cli.entry import run_command
 COMMANDS: dict[str, tuple[str, str]] = {
     "launch": ("mmpt_cli.localjob", "train or evaluate: turn job files into running commands"),
     "predict": ("mmpt_cli.predict", "evaluate the checkpoints of one job file"),
+    "paper": ("mmpt_cli.paper", "the paper's recipe: pretraining, then every zero-shot evaluation"),
     "runs": ("mmpt_cli.runs", "list the runs below a folder: state, progress, last checkpoint"),
     "demo": (
         "mmpt_cli.demo",

@@ -27,6 +27,7 @@ from mmpt_cli.checkpoint_files import (
     check_weights,
     find_checkpoints,
     require_file,
+    results_file,
     score_names,
 )
 from mmpt_cli.entry import program
@@ -275,7 +276,7 @@ def write_results(job: Job, results: list[dict], failed: list[dict]) -> dict[str
         "best": best,
         "selected_on_test": selected,
     }
-    path = Path(job.config.eval.save_path) / f"results_{job.path.stem}.json"
+    path = results_file(job.config.eval.save_path, job.path)
     with atomic_write(path) as handle:
         handle.write((json.dumps(content, indent=2) + "\n").encode())
     if selected:

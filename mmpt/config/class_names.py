@@ -10,6 +10,14 @@ CLASS_NAMES: dict[str, tuple[str, ...]] = {
         "Task",
         "VideoRetriTask",
     ),
+    "vectorpool_cls": (
+        "DistributedVideoVectorPool",
+        "VideoVectorPool",
+    ),
+    "retriever_cls": (
+        "VectorRetriever",
+        "VectorRetrieverDM",
+    ),
     "dataset.meta_processor": (
         "HTMAlignMetaProcessor",
         "How2MetaProcessor",
@@ -100,11 +108,6 @@ NOT_YET: dict[str, tuple[str, ...]] = {
         "MILNCETask",
         "VLMTask",
     ),
-    "vectorpool_cls": (
-        "DistributedVideoVectorPool",
-        "VideoVectorPool",
-    ),
-    "retriever_cls": ("VectorRetriever",),
     "dataset.meta_processor": (
         "COINActionSegmentationMetaProcessor",
         "CrossTaskMetaProcessor",

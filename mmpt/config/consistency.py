@@ -35,6 +35,10 @@ def _is_file_list(value: Any) -> bool:
     return isinstance(value, list) and value != [] and all(isinstance(v, str) for v in value)
 
 
+GATHERING = ("MMContraLoss",)
+"""The losses that can contrast the batches of all processes."""
+
+
 def job_problems(content: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong in a job file, one line each."""
     yield from _length_problems(content)
@@ -88,6 +92,12 @@ def _batch_problems(content: Mapping[str, Any]) -> Iterator[str]:
         yield (
             "fairseq.dataset.batch_size must be a multiple of dataset.subsampling = "
             f"{clips}, which divides it, got {batch}"
+        )
+    loss = setting(content, "loss.loss_cls", GATHERING[0])
+    if setting(content, "loss.gather_negatives", False) and loss not in GATHERING:
+        yield (
+            f"loss.gather_negatives must be false with {loss}, got true: only "
+            f"{', '.join(GATHERING)} contrasts the batches of all processes"
         )
     sequence_on = setting(content, "loss.sequence_contrast.sequence_contrast_weight") is not None
     drawn = setting(content, "dataset.clip_per_video")

@@ -15,14 +15,6 @@ from mmpt.config.fairseq_args import argument_key, trainer_settings
 from mmpt.config.schema_fairseq import PACKAGES
 from mmpt.config.schema_optimizers import DEFAULT_SCHEDULE, foreign_arguments
 
-RETRIEVAL_CLASSES = ("vectorpool_cls", "retriever_cls")
-"""Keys whose classes are needed where batches are retrieved, and nowhere else."""
-
-NO_RETRIEVAL = (
-    "retri_epoch: {} asks for retrieved batches (hard negatives), which this version cannot make "
-    "yet; set retri_epoch: null for random groups of videos"
-)
-
 TRAINED = ("dataset", "model", "loss", "fairseq")
 EVALUATED = ("dataset", "model")
 """The sections that a job of each kind has."""
@@ -131,7 +123,7 @@ def lacking(config: Any, evaluated: bool) -> Iterator[str]:
     """
     for dotted, names in NOT_YET.items():
         value = setting(config, dotted)
-        if dotted not in RETRIEVAL_CLASSES and value in names:
+        if value in names:
             yield f"{dotted}: {value} is not available in this version"
     if evaluated:
         return
@@ -140,14 +132,7 @@ def lacking(config: Any, evaluated: bool) -> Iterator[str]:
             "loss.implementation: triton is not available in this version; use auto, reference or "
             "chunked"
         )
-    if setting(config, "loss.gather_negatives", False):
-        yield "loss.gather_negatives: true is not available in this version; set it to false"
-    settings = trainer_settings(config)
-    first = setting(config, "retri_epoch")
-    retrieves = setting(config, "task") == "VideoRetriTask" and first is not None
-    if retrieves and first <= last_epoch(settings):
-        yield NO_RETRIEVAL.format(first)
-    yield from _missing_packages(config, settings)
+    yield from _missing_packages(config, trainer_settings(config))
 
 
 def _missing_packages(config: Any, settings: Mapping[str, Any]) -> Iterator[str]:

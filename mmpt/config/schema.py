@@ -58,7 +58,7 @@ class LossSection:
     beta: float | None = key("share of transport in the targets", 0.3, low=0, high=1)
     alpha_lse: float | None = key("temperature of the soft maximum over tokens", 1.0, above=0)
     fusion_weight: float | None = key("weight of the coarse similarity", 0.5, low=0)
-    gather_negatives: bool | None = key("features of all ranks take part", False)
+    gather_negatives: bool | None = key("clips and captions of all processes are contrasted", False)
     implementation: str | None = key(
         "how the heavy steps are computed",
         "auto",
@@ -103,6 +103,12 @@ class JobFile:
     centroids: int | None = key("cells of the index", low=1, unit="cells")
     examples_per_cent_to_train: int | None = key(
         "vectors a cell that train the index", low=1, unit="vectors"
+    )
+    db_type: str | None = key(
+        "how vectors are indexed: cells of whole ones, by Euclidean distance or inner product, or "
+        "of compressed ones",
+        "flatl2",
+        choices=("flatl2", "innerproduct", "pq"),
     )
     num_cands: int | None = key("nearest neighbours that a batch is drawn from", low=1)
     nprobe: int | None = key("cells searched; not set: enough to find num_cands", low=1)

@@ -19,6 +19,7 @@ CRASH_FILE = "crash.pt"
 """What fairseq writes on an error inside an update; nothing can be resumed from it."""
 
 _last_read = "checkpoint"
+_last_task_state: dict | None = None
 
 
 def last_read() -> str:
@@ -39,11 +40,13 @@ def make_loading_safe() -> None:
 
     @functools.wraps(original)
     def load_checkpoint_to_cpu(path, *args, **kwargs):
-        global _last_read
+        global _last_read, _last_task_state
         _last_read = str(path)
         with reading_checkpoint(path):
             try:
-                return original(path, *args, **kwargs)
+                state = original(path, *args, **kwargs)
+                _last_task_state = state.get("task_state")
+                return state
             except (KeyError, TypeError, AttributeError) as error:
                 raise CheckpointError(
                     f"checkpoint {path} is none of fairseq's ({type(error).__name__}: {error}): it "
@@ -59,12 +62,17 @@ def _with_clear_errors(by_fairseq):
     """The trainer's restoring; where the optimizer's state does not fit, it fails in its own terms.
 
     Only what reads the file is wrapped: the loaders that fairseq makes next have other errors.
+    The task gets its state back, which fairseq saves and never reads.
     """
 
     @functools.wraps(by_fairseq)
     def load_checkpoint(trainer, filename, *args, **kwargs):
+        global _last_task_state
+        _last_task_state = None
         try:
-            return by_fairseq(trainer, filename, *args, **kwargs)
+            extra_state = by_fairseq(trainer, filename, *args, **kwargs)
+            trainer.task.load_state_dict(_last_task_state or {})
+            return extra_state
         except USER_ERRORS:
             raise
         except (ValueError, AssertionError, KeyError, TypeError) as error:

@@ -29,6 +29,7 @@ from mmpt.ot import (
 
 from . import options
 from .checks import check_pairs, check_precision
+from .gathering import Gather, gather_of_all, own_rows
 from .loss import Loss, LossOutput, diagonal_cross_entropy, full_precision
 from .similarity import Features, PairSimilarity, check_features, pair_similarity
 
@@ -57,6 +58,7 @@ def clip_caption_contrast(
     beta: float,
     iterations: int | None,
     implementation: str = "auto",
+    gather: Gather = own_rows,
 ) -> ClipContrast:
     """Contrast of clips and captions whose targets admit other good matches in the batch.
 
@@ -67,8 +69,9 @@ def clip_caption_contrast(
         beta: weight of Q, 0 to 1.
         iterations: of the Sinkhorn behind Q; None: one-hot targets (VideoCLIP's loss).
         implementation: `auto`, `reference` or `chunked`.
+        gather: whose pairs are contrasted.
     """
-    similarity = full_precision(pooled_video) @ full_precision(pooled_text).T
+    similarity = gather(full_precision(pooled_video)) @ gather(full_precision(pooled_text)).T
     if iterations is None:
         return ClipContrast(
             diagonal_cross_entropy(similarity), diagonal_cross_entropy(similarity.T), None
@@ -136,7 +139,10 @@ def sequence_blocks(similarity: Tensor, length: int) -> Tensor:
 
 
 def video_paragraph_contrast(
-    features: Features, settings: SequenceSettings, logit_scale: Tensor
+    features: Features,
+    settings: SequenceSettings,
+    logit_scale: Tensor,
+    gather: Gather = own_rows,
 ) -> ParagraphContrast:
     """Contrast of paragraphs and videos by what optimal transport can align of them.
 
@@ -147,6 +153,7 @@ def video_paragraph_contrast(
         features: N clips and captions, N a multiple of `settings.length`.
         settings: see SequenceSettings.
         logit_scale: [], logarithm of the inverse temperature.
+        gather: whose sequences are contrasted; S then counts all of them.
     """
     similarity = pair_similarity(
         features,
@@ -154,6 +161,7 @@ def video_paragraph_contrast(
         settings.fusion_weight,
         settings.exclude_padding,
         settings.implementation,
+        gather,
     )
     bucket = None
     if settings.prompt_ratio is not None:
@@ -197,6 +205,13 @@ def in_range(value: Tensor, low: float, high: float) -> Tensor:
 # --------------------------------------------------------------------------- the classes
 
 
+def batch_gather(loss: "MMContraLoss | SequenceContrastLoss", rows: Tensor) -> Gather:
+    """Whose pairs a batch is contrasted with: those of all processes where
+    `loss.gather_negatives` is set, but not in validation, whose losses thus do not depend on the
+    number of processes."""
+    return gather_of_all(rows) if loss.gathers and loss.training else own_rows
+
+
 class SequenceContrastLoss(Loss):
     """The video-paragraph contrast, from the `loss` section of a job file.
 
@@ -220,7 +235,7 @@ class SequenceContrastLoss(Loss):
 
     def __init__(self, config: Any):
         super().__init__(config)
-        _refuse_gathering(config)
+        self.gathers = options.flag(config, "loss.gather_negatives")
         self.observer: Callable[[ParagraphContrast], None] | None = None
         """Is shown the matrices of every batch while it is set; looking at them changes nothing."""
         section = "loss.sequence_contrast"
@@ -256,8 +271,12 @@ class SequenceContrastLoss(Loss):
 
         return super()._apply(moved, recurse)
 
-    def contrast(self, features: Features) -> ParagraphContrast:
+    def contrast(self, features: Features, gather: Gather | None = None) -> ParagraphContrast:
         """The loss with everything on the way to it; the batch is checked first.
+
+        Args:
+            features: of this process.
+            gather: whose sequences are contrasted; None: as the job file says.
 
         Raises:
             DataError: shapes that do not fit, N not divisible by the sequence length, a mask row
@@ -272,7 +291,8 @@ class SequenceContrastLoss(Loss):
         with torch.no_grad():
             self.logit_scale.clamp_(*LOGIT_SCALE_RANGE)
         logit_scale = in_range(self.logit_scale, *LOGIT_SCALE_RANGE)
-        return video_paragraph_contrast(features, self.settings, logit_scale.squeeze())
+        gather = gather or batch_gather(self, features.pooled_video)
+        return video_paragraph_contrast(features, self.settings, logit_scale.squeeze(), gather)
 
     def evaluate(
         self,
@@ -282,6 +302,7 @@ class SequenceContrastLoss(Loss):
         text_outputs: Tensor,
         video_mask_outputs: Tensor,
         text_mask_outputs: Tensor,
+        gather: Gather | None = None,
     ) -> LossOutput:
         features = Features(
             pooled_video,
@@ -291,7 +312,7 @@ class SequenceContrastLoss(Loss):
             video_mask_outputs.bool(),
             text_mask_outputs.bool(),
         )
-        result = self.contrast(features)
+        result = self.contrast(features, gather)
         if self.observer is not None:
             self.observer(result)
         parts = {
@@ -315,7 +336,7 @@ class MMContraLoss(Loss):
 
     def __init__(self, config: Any):
         super().__init__(config)
-        _refuse_gathering(config)
+        self.gathers = options.flag(config, "loss.gather_negatives")
         self.iterations = options.count(config, "loss.sinkhorn_iterations", None)
         self.beta = 0.0
         if self.iterations is not None:
@@ -330,13 +351,16 @@ class MMContraLoss(Loss):
 
     def evaluate(self, pooled_video: Tensor, pooled_text: Tensor, **tokens: Tensor) -> LossOutput:
         check_pairs("pooled_video", pooled_video, "pooled_text", pooled_text)
+        gather = batch_gather(self, pooled_video)
         clips = clip_caption_contrast(
-            pooled_video, pooled_text, self.beta, self.iterations, self.implementation
+            pooled_video, pooled_text, self.beta, self.iterations, self.implementation, gather
         )
         total = clips.loss_v2t + clips.loss_t2v
         parts = {"loss_v2t": clips.loss_v2t.detach(), "loss_t2v": clips.loss_t2v.detach()}
         if self.sequence_contrast is not None:
-            sequences = self.sequence_contrast.evaluate(pooled_video, pooled_text, **tokens)
+            sequences = self.sequence_contrast.evaluate(
+                pooled_video, pooled_text, **tokens, gather=gather
+            )
             total = total + self.weight * sequences.total
             parts.update(sequences.parts)
         return LossOutput(total, parts)
@@ -353,11 +377,3 @@ def _transport_parts(result: ParagraphContrast) -> dict[str, Tensor]:
         parts["bucket_mass"] = share.mean()
         parts["bucket_mass_own"] = share.diagonal().mean()
     return parts
-
-
-def _refuse_gathering(config: Any) -> None:
-    key = "loss.gather_negatives"
-    if options.flag(config, key):
-        raise ConfigError(
-            f"{key}: negatives from other GPUs are not available yet; false is allowed"
-        )

@@ -9,6 +9,7 @@ from mmpt.errors import DataError
 from mmpt.ops.token_similarity import TokenSimilarity, token_similarity, unit_vectors
 
 from .checks import check_pairs, check_some_valid, check_tokens
+from .gathering import Gather, own_rows
 from .loss import full_precision
 
 
@@ -60,6 +61,7 @@ def pair_similarity(
     fusion_weight: float,
     exclude_padding: bool = False,
     implementation: str = "auto",
+    gather: Gather = own_rows,
 ) -> PairSimilarity:
     """Coarse (pooled) and fine (token) similarity, each scaled to [0, 1], and their fusion.
 
@@ -68,19 +70,22 @@ def pair_similarity(
         alpha: temperature of the soft maximum over tokens.
         fusion_weight: weight of the coarse similarity, the fine one having 1.
         exclude_padding, implementation: see `mmpt.ops.token_similarity.token_similarity`.
+        gather: whose pairs take part; the matrices then are those of all of them.
     """
-    captions = unit_vectors(full_precision(features.pooled_text))
-    clips = unit_vectors(full_precision(features.pooled_video))
+    captions = gather(unit_vectors(full_precision(features.pooled_text)))
+    clips = gather(unit_vectors(full_precision(features.pooled_video)))
     coarse_raw = captions @ clips.T
-    fine_raw = token_similarity(
+    # the heavy part is shared out: every process compares its own captions with all clips
+    own_raw = token_similarity(
         features.text_tokens,
-        features.video_tokens,
+        gather(features.video_tokens),
         features.text_mask,
-        features.video_mask,
+        gather(features.video_mask),
         alpha,
         exclude_padding,
         implementation,
     )
+    fine_raw = TokenSimilarity(*map(gather, own_raw))
     coarse = min_max(coarse_raw)
     text_to_video, video_to_text = (min_max(direction) for direction in fine_raw)
     fine = (text_to_video + video_to_text) / 2

@@ -15,8 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmpt.errors import DataError
-from mmpt.processors.paths import first_few
+from mmpt.errors import DataError, first_few
 from mmpt.utils.distributed import is_master
 from mmpt.utils.shardedtensor import ShardedTensor, open_shard
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mmpt.errors import ConfigError, DataError
+from mmpt.errors import ConfigError, DataError, first_few
 from mmpt.processors.how2aligner import OverlappedAligner, VariedLenAligner
 from mmpt.processors.how2processor import (
     ShardedHow2MetaProcessor,
@@ -18,7 +18,7 @@ from mmpt.processors.how2processor import (
     ShardedTextProcessor,
     ShardedVideoProcessor,
 )
-from mmpt.processors.paths import first_few, required
+from mmpt.processors.paths import required
 from mmpt.utils.distributed import get_world_size
 from mmpt.utils.seeds import mixed_seed
 
@@ -44,9 +44,16 @@ def group_videos(video_ids: Sequence[str], size: int, multiple: int = 1) -> list
             f"{len(video_ids)} videos do not fill one batch: dataset.num_video_per_batch asks for "
             f"{size}; list more videos, or lower it"
         )
-    if groups > multiple:
-        groups -= groups % multiple
-    return [list(video_ids[i * size : (i + 1) * size]) for i in range(groups)]
+    return whole_rounds(
+        [list(video_ids[i * size : (i + 1) * size]) for i in range(groups)], multiple
+    )
+
+
+def whole_rounds(groups: list[list[str]], processes: int) -> list[list[str]]:
+    """Groups that the processes of a run can share evenly: at most `processes - 1` are left out;
+    with fewer groups than processes none is."""
+    left_over = len(groups) % processes if len(groups) > processes else 0
+    return groups[: len(groups) - left_over]
 
 
 class ShardedHow2VideoRetriMetaProcessor(ShardedHow2MetaProcessor):

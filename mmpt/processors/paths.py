@@ -103,8 +103,3 @@ def read_json(path: str) -> Any:
             return json.load(file)
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise DataError(f"{path}: not a JSON file ({error})") from None
-
-
-def first_few(names: list[str], limit: int = 3) -> str:
-    """`a, b, c, …` for messages about many things."""
-    return ", ".join(map(str, names[:limit])) + (", …" if len(names) > limit else "")

@@ -7,7 +7,6 @@ first) and what follows every update.
 
 import functools
 import logging
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -18,11 +17,10 @@ from fairseq.distributed import utils as distributed_utils
 from omegaconf import OmegaConf
 
 from mmpt.config.fairseq_args import LAST_CHECKPOINT
+from mmpt.utils.distributed import let_threads_settle
 from mmpt.utils.signals import StopRequest
 
 logger = logging.getLogger(__name__)
-
-SETTLE_SECONDS = 0.05
 
 
 class WatchedLoop:
@@ -62,7 +60,8 @@ class WatchedLoop:
             close_loader(epoch_itr)
             return [None], True
         self.stop.defer()
-        let_threads_settle(trainer)
+        let_threads_settle()
+        task.interrupted = functools.partial(self._leave_if_asked, config, trainer, epoch_itr)
         try:
             return by_fairseq(config, trainer, task, epoch_itr)
         finally:
@@ -100,12 +99,26 @@ class WatchedLoop:
             return step(*step_args, **step_kwargs)
 
         trainer.valid_step = valid_step
-        let_threads_settle(trainer)
+        let_threads_settle()
         try:
             return by_fairseq(config, trainer, task, epoch_itr, *args, **kwargs)
         finally:
             del trainer.valid_step  # the class's own again
             close_validation(task)
+
+    def _leave_if_asked(self, config: Any, trainer, epoch_itr) -> None:
+        """Between two epochs, while the next one's batches are retrieved, which may take long.
+
+        Raises:
+            SystemExit: a stop was asked for; the state at the epoch's end is saved.
+        """
+        if self._agree_to_stop(trainer):
+            self._save(config, trainer, epoch_itr)
+            logger.info(
+                "stopped by %s between two epochs: the same command goes on from there",
+                self.stop.name,
+            )
+            raise SystemExit(self.stop.exit_status)
 
     def _agree_to_stop(self, trainer) -> bool:
         """Whether any process was asked to stop: all must leave after the same update."""
@@ -128,17 +141,6 @@ class WatchedLoop:
         checkpoint_utils.save_checkpoint(settings, trainer, epoch_itr, None)
         self.saved_at = trainer.get_num_updates()
         logger.info("%s: %s holds update %d", self.stop.name, LAST_CHECKPOINT, self.saved_at)
-
-
-def let_threads_settle(trainer) -> None:
-    """To be called before loader workers are forked.
-
-    A thread of the process group that touches Python just then leaves a lock taken in the worker,
-    which waits for it for ever (CPython up to 3.11).  After a collective such threads are busy for
-    a moment.
-    """
-    if trainer.data_parallel_world_size > 1:
-        time.sleep(SETTLE_SECONDS)
 
 
 def close_validation(task) -> None:

@@ -4,6 +4,9 @@ import argparse
 import logging
 import math
 import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import torch
 from fairseq.optim.amp_optimizer import AMPOptimizer
@@ -23,9 +26,10 @@ from mmpt.io.runlock import hold_run_folder
 from mmpt.losses.fairseqmmloss import sums  # (the module registers --criterion mmloss)
 from mmpt.losses.watch import LossWatch
 from mmpt.processors.paths import SPLIT_KEYS
-from mmpt.tasks.fairseqmm_telemetry import Telemetry, log_update, watch_training
+from mmpt.tasks.fairseqmm_ddp import make_c10d_work, parameters_behind
+from mmpt.tasks.fairseqmm_telemetry import Telemetry, log_update, updates_done, watch_training
 from mmpt.tasks.pictures import Pictures
-from mmpt.tasks.task import DATA, Task
+from mmpt.tasks.task import DATA, Task, TrainingRun
 from mmpt.utils.distributed import get_world_size, is_master
 
 logger = logging.getLogger(__name__)
@@ -51,6 +55,7 @@ class FairseqMMTask(LegacyFairseqTask):
         self.cfg = LOADER_SETTINGS
         make_loading_safe()
         make_saving_safe()
+        make_c10d_work()
         config = load_config(args)
         if is_training(args):
             refuse_lone_processes()
@@ -59,9 +64,14 @@ class FairseqMMTask(LegacyFairseqTask):
                 remove_leftovers(args.save_dir)
         refuse_missing_restore_file(args, setting(config, "restore_optional", False))
         self.mmtask = Task.config_task(config)
-        self.mmtask.refuse_retrieval(last_epoch(vars(args)) if is_training(args) else 0)
         self.mmtask.build_loss()
         self.mmtask.build_dataset()
+        if is_training(args):
+            self.mmtask.check_training(last_epoch(vars(args)))
+        self.continued: dict[str, Any] | None = None
+        self.interrupted: Callable[[], None] = lambda: None
+        """Called while an epoch is prepared; the training loop puts its own here, which leaves
+        where a stop was asked for."""
         self.losses = LossWatch(setting(config, "non_finite_limit", NON_FINITE_LIMIT))
         self.some_skipped = False
         self.telemetry = Telemetry(self._pictures(config))
@@ -107,7 +117,10 @@ class FairseqMMTask(LegacyFairseqTask):
                 f"fairseq asks for the split {split!r}, but dataset.{SPLIT_KEYS[split]} is not set;"
                 " set it, or fairseq.dataset.disable_validation: true"
             )
-        self.datasets[split] = FairseqMMDataset(data, seed=self.args.seed)
+        gathers = getattr(self.mmtask.loss, "gathers", False)
+        self.datasets[split] = FairseqMMDataset(
+            data, seed=self.args.seed, whole_rounds=gathers and split == "train"
+        )
 
     def get_batch_iterator(self, dataset, *args, **kwargs):
         """A fresh iterator for every training epoch (the data set says that it cannot be reused).
@@ -124,9 +137,30 @@ class FairseqMMTask(LegacyFairseqTask):
         epoch = kwargs.get("epoch", 1)
         # fairseq also asks for the epoch after the last one, and then does not train it
         beyond = epoch > (getattr(self.args, "max_epoch", 0) or math.inf)
-        if dataset is self.datasets.get("train") and not beyond:
-            self.mmtask.begin_epoch(epoch, kwargs.get("seed", 1))
+        if dataset is self.datasets.get("train") and not beyond and not self._is_complete():
+            seed, num_workers = kwargs.get("seed", 1), kwargs.get("num_workers", 0)
+            self.mmtask.begin_epoch(epoch, self._run(seed, num_workers))
         return super().get_batch_iterator(dataset, *args, **kwargs)
+
+    def _is_complete(self) -> bool:
+        """Whether the run's last update is done: a finished run that is started again only says
+        so, which needs no batches."""
+        limit = getattr(self.args, "max_update", 0)
+        return bool(limit) and updates_done() >= limit
+
+    def _run(self, seed: int, num_workers: int) -> TrainingRun:
+        # with its loader reset, the run begins: whatever the checkpoint's own was trained on
+        begins = getattr(self.args, "reset_dataloader", False)
+        continued = None if begins else self.continued
+        return TrainingRun(Path(self.args.save_dir), seed, num_workers, continued, self.interrupted)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps of the task."""
+        return dict(self.mmtask.state)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """What the checkpoint that the run goes on from has kept."""
+        self.continued = dict(state_dict)
 
     def train_step(
         self, sample, model, criterion, optimizer, update_num, ignore_grad=False, **kwargs
@@ -148,7 +182,7 @@ class FairseqMMTask(LegacyFairseqTask):
         finite = ignore_grad or self.losses.is_finite(loss, sample, update_num)
         if not finite and not (half or getattr(self.args, "fp16", False)):
             self.some_skipped = True
-            trained = [p for p in model.parameters() if p.requires_grad]
+            trained = parameters_behind(loss)
             loss = sum((parameter.sum() * 0 for parameter in trained), start=loss.new_zeros(()))
             # of the same types as before: processes sum tensors and numbers apart
             logged = {

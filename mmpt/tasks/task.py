@@ -5,7 +5,9 @@ it directly.
 """
 
 import logging
-from typing import Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from omegaconf import DictConfig, OmegaConf
@@ -29,12 +31,33 @@ CLIP_BOUND = "video_start"
 """What an item holds of every clip that was drawn from its video."""
 
 
+class TrainingRun(NamedTuple):
+    """What a task is told of the training that it is in.
+
+    Attributes:
+        save_dir: the run's folder.
+        seed: of the run.
+        num_workers: of its loaders.
+        continued: the task's `state` in the checkpoint that the run goes on from; None: it starts.
+        interrupted: to be called between the steps of anything long, equally often in all
+            processes; does not come back where the run was asked to stop.
+    """
+
+    save_dir: Path
+    seed: int = 1
+    num_workers: int = 0
+    continued: dict[str, Any] | None = None
+    interrupted: Callable[[], None] = lambda: None
+
+
 class Task:
     """Builds what a job file describes.
 
     Attributes:
         config: the job config.
         train_data, val_data, test_data: `MMDataset` or None, set by `build_dataset`.
+        state: numbers and texts that go into checkpoints, and come back as
+            `TrainingRun.continued`.
         model: set by `build_model`; loss: set by `build_loss` (None where no loss is named).
     """
 
@@ -45,6 +68,7 @@ class Task:
         self.test_data: MMDataset | None = None
         self.model: nn.Module | None = None
         self.loss: nn.Module | None = None
+        self.state: dict[str, Any] = {}
 
     @classmethod
     def config_task(cls, config: DictConfig) -> "Task":
@@ -72,10 +96,10 @@ class Task:
             setattr(self, DATA[split], data)
             logger.info("%s: %d items", split, len(data))
 
-    def refuse_retrieval(self, last_epoch: float) -> None:
-        """Called before a training of so many epochs; a task that regroups videos may object."""
+    def check_training(self, last_epoch: float) -> None:
+        """Called before a training of so many epochs, its data sets built; may raise."""
 
-    def begin_epoch(self, epoch: int, seed: int) -> None:
+    def begin_epoch(self, epoch: int, run: "TrainingRun") -> None:
         """Called before the loader of a training epoch is made; the data set may change here."""
 
     def build_split(self, split: str) -> MMDataset:

@@ -7,7 +7,7 @@ import pytest
 
 from mmpt.config import load_config
 from mmpt_cli import demo_run
-from mmpt_cli.demo_run import PROGRESS, Row, limits, table, verdict
+from mmpt_cli.demo_run import HARDNESS, PROGRESS, Row, limits, table, verdict
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -84,6 +84,11 @@ def test_progress_is_read_from_a_training_s_log():
     )
     assert PROGRESS.search(line).groups() == ("7.045", "30")
     assert PROGRESS.search(line.replace("train_inner", "valid")) is None
+    said = (
+        "epoch 2: 25 retrieved batches of videos; mean similarity of batch mates 0.9, in random "
+        "groups 0.5"
+    )
+    assert HARDNESS.search(f"x | INFO | mmpt.tasks.retritask | {said}\n")[1] == said
 
 
 @pytest.mark.parametrize("stage", ["videoclip", "norton"])
@@ -92,7 +97,10 @@ def test_demo_jobs_change_only_what_they_may(stage, monkeypatch):
     monkeypatch.chdir(ROOT)
     real = load_config(config_file=f"projects/retri/{stage}/how2_pretrain.yaml")
     demo = load_config(config_file=f"projects/retri/demo/{stage}.yaml")
-    assert demo.loss == real.loss and demo.retri_epoch is None
+    assert demo.loss == real.loss
+    assert demo.get("retri_epoch") == {"videoclip": None, "norton": real.retri_epoch}[stage]
+    for key in ("vectorpool_cls", "retriever_cls", "centroids", "examples_per_cent_to_train"):
+        assert demo.get(key) == real.get(key)
     assert demo.model.get("layernorm_only") == real.model.get("layernorm_only")
     for key in ("aligner", "clip_per_video", "max_video_len", "max_len", "sampled_max_len"):
         assert demo.dataset[key] == real.dataset[key]

@@ -8,6 +8,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from mmpt.datasets.fairseqmmdataset import FairseqMMDataset
+from mmpt.errors import DataError
 from mmpt.utils.seeds import set_seed
 
 
@@ -106,3 +107,34 @@ def test_regrouped_videos_reach_new_workers(how2):
         seen.append([batch["video_id"][0] for batch in batches(data, 2, epoch)])
         assert seen[-1] == meta.cands
     assert seen[0] != seen[1]
+
+
+class TestWholeRounds:
+    """Where processes contrast each other's batches, none may be left without one."""
+
+    def batches(self, epoch, processes, count=11, whole_rounds=True):
+        data = FairseqMMDataset(range(count), seed=4, whole_rounds=whole_rounds)
+        data.set_epoch(epoch)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("mmpt.datasets.fairseqmmdataset.get_world_size", lambda: processes)
+            return [
+                list(batch)
+                for batch in data.batch_by_size(
+                    data.ordered_indices(), max_sentences=2, required_batch_size_multiple=1
+                )
+            ]
+
+    def test_batches_that_do_not_fill_a_round_are_left_out(self):
+        assert len(self.batches(1, 4, whole_rounds=False)) == 6
+        assert len(self.batches(1, 3)) == 6
+        kept = self.batches(1, 4)
+        assert len(kept) == 4 and all(batch in self.batches(1, 1) for batch in kept)
+
+    def test_every_epoch_leaves_out_others(self):
+        assert self.batches(1, 4) == self.batches(1, 4)
+        seen = {tuple(batch) for epoch in range(1, 20) for batch in self.batches(epoch, 4)}
+        assert len(seen) == 6
+
+    def test_fewer_batches_than_processes(self):
+        with pytest.raises(DataError, match="6 batches an epoch for 8 processes, which contrast"):
+            self.batches(1, 8)

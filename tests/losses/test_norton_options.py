@@ -342,7 +342,7 @@ def test_defaults_are_said_once(caplog):
         ("sequence_contrast.learn_temperature", ["no"], r"learn_temperature: .*true or false"),
         ("implementation", ["triton"], "'triton' is not available yet; use one of auto"),
         ("implementation", ["chunkd"], r"unknown name 'chunkd' \(did you mean chunked\?\)"),
-        ("gather_negatives", [True], "loss.gather_negatives: .*not available yet"),
+        ("gather_negatives", ["yes", 1], r"loss.gather_negatives: .*true or false"),
     ],
 )
 def test_bad_settings(key, values, message):

@@ -109,6 +109,20 @@ def keep_trainer() -> list:
     return kept
 
 
+def slow_down_encoding() -> None:
+    """Every batch that retrieval encodes says so, and takes a second."""
+    from mmpt.tasks import encoding
+
+    by_us = encoding._moved
+
+    def moved(*args):
+        print("slow encoding", flush=True)
+        time.sleep(1)
+        return by_us(*args)
+
+    encoding._moved = moved
+
+
 def be_a_training(request: dict) -> None:
     import torch
 
@@ -125,6 +139,8 @@ def be_a_training(request: dict) -> None:
             os.dup2(log, descriptor)
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        if "SLOW_ENCODING" in request["environment"]:
+            slow_down_encoding()
         kept = keep_trainer()
         status = run_command(train.main, request["start"])
         if "RANK" in request["environment"] and kept:

@@ -177,7 +177,7 @@ def test_every_validation_sees_the_same_clips(task):
 
 
 @pytest.mark.parametrize(
-    ("limits", "refused"),
+    ("limits", "retrieves"),
     [
         ({"max_epoch": 5, "max_update": 0}, False),
         ({"max_epoch": 6, "max_update": 0}, True),
@@ -185,17 +185,20 @@ def test_every_validation_sees_the_same_clips(task):
         ({"max_epoch": 0, "max_update": 10}, False),
     ],
 )
-def test_retrieval_is_refused_where_a_run_comes_that_far(workspace, limits, refused):
-    job = workspace.job(retri_epoch=6)
-    args = Namespace(taskconfig=job, save_dir="runs/t", seed=3, **limits)
-    if refused:
-        with pytest.raises(ConfigError, match="retri_epoch: 6 asks for retrieved batches"):
+def test_what_retrieval_needs_is_looked_at_where_a_run_comes_that_far(workspace, limits, retrieves):
+    """Hours before it is needed."""
+    jobs = {
+        r"num_cands is not set, and retri_epoch: 6": {"num_cands": None},
+        r"meta_processor: ShardedHow2MetaProcessor has no groups": {"dataset": ONE_VIDEO},
+    }
+    for message, changes in jobs.items():
+        job = workspace.job(retri_epoch=6, **changes)
+        args = Namespace(taskconfig=job, save_dir="runs/t", seed=3, **limits)
+        if retrieves:
+            with pytest.raises(ConfigError, match=message):
+                FairseqMMTask(args)
+        else:
             FairseqMMTask(args)
-        return
-    task = FairseqMMTask(args).mmtask
-    task.begin_epoch(5, seed=3)
-    with pytest.raises(ConfigError, match="retri_epoch: 6"):
-        task.begin_epoch(6, seed=3)
 
 
 def test_a_job_without_data():

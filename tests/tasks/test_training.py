@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmpt.errors import CheckpointError, ConfigError
+from mmpt.errors import CheckpointError
 from mmpt.io.checkpoints import read_checkpoint
 from mmpt_cli import train
 from mmpt_cli.entry import run_command
@@ -139,12 +139,6 @@ def test_error_of_a_loader_worker_is_one_line(workspace, capsys, monkeypatch):
     gc.collect()
     last = capsys.readouterr().err.splitlines()[-1]
     assert last.startswith("error: ") and "train_1" in last
-
-
-def test_a_job_that_asks_for_retrieval(workspace):
-    job = workspace.job(retri_epoch=1)
-    with pytest.raises(ConfigError, match=r"retri_epoch: 1 asks for retrieved batches"):
-        train.main(workspace.arguments(job))
 
 
 def test_own_checkpoint_wins_over_the_restore_file(tmp_path):

@@ -53,10 +53,14 @@ def assert_close(one, other):
         torch.testing.assert_close(value, other[name], rtol=1e-5, atol=1e-6, msg=name)
 
 
-def test_stopped_resumed_and_equal_to_one_process(without_dropout, forkserver):
+@pytest.mark.parametrize("backend", ["no_c10d", "c10d"])
+def test_stopped_resumed_and_equal_to_one_process(without_dropout, forkserver, backend):
+    """All weights train, the poolers excepted, which no loss reaches."""
     workspace = without_dropout
-    job = workspace.job(loss={"sequence_contrast": {"learn_temperature": True}})
-    settings = {"num_workers": 1, "max_epoch": 99}
+    job = workspace.job(
+        loss={"sequence_contrast": {"learn_temperature": True}}, model={"layernorm_only": False}
+    )
+    settings = {"num_workers": 1, "max_epoch": 99, "ddp_backend": backend}
     endless = workspace.arguments(job, "runs/two", max_update=None, **settings)
     ranks = start_ranks(forkserver, endless)
     wait_for(ranks[0], workspace.folder / "log0", "num_updates=2")

@@ -11,10 +11,9 @@ from collections import Counter
 from typing import Any
 
 from mmpt.config.access import setting
-from mmpt.errors import ConfigError, DataError
+from mmpt.errors import ConfigError, DataError, first_few
 from mmpt.processors.paths import (
     config_split,
-    first_few,
     read_json,
     required_file,
     required_folder,
