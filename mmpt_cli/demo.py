@@ -42,6 +42,12 @@ def _add_make(commands) -> None:
     parser.add_argument(
         "--out", type=given_path, required=True, metavar="DIR", help="folder to make", **unset
     )
+    parser.add_argument(
+        "--bert-name",
+        default=default.bert_name,
+        metavar="NAME",
+        help="folder of the tiny BERT; bert-base-uncased: the paper's job files find theirs",
+    )
     number, share = {"type": int, "metavar": "N"}, {"type": float, "metavar": "F"}
     for option, form, text in (
         ("--videos", number, "training videos"),

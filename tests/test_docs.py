@@ -10,6 +10,7 @@ DOCUMENTS = [
     "README.md",
     "DATASET.md",
     "endtask.md",
+    "pretraining.md",
     "docs/parity.md",
     "docs/notation.md",
     "docs/runs.md",

@@ -18,7 +18,6 @@ from mmpt import __version__
 from mmpt.demo.narration import KINDS
 from mmpt.demo.sets import SETS
 from mmpt.demo.sets.base import write_json
-from mmpt.demo.sets.how2 import BERT_NAME
 from mmpt.demo.settings import CorpusSettings
 from mmpt.demo.tinybert import train_tokenizer, write_tinybert
 from mmpt.demo.world import World, build_world
@@ -28,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 MARK = "corpus.json"
 """Says what a corpus was made with; a folder without it is no demo corpus."""
-FORM = 2
+FORM = 3
 """To be raised whenever the same settings give other files."""
 
 
@@ -183,7 +182,7 @@ def _build(folder: Path, settings: CorpusSettings) -> None:
     world = build_world(settings)
     sets = {name: plan(world, settings) for name, plan in SETS.items()}
     tokenizer = train_tokenizer(text for planned in sets.values() for text in planned.texts)
-    write_tinybert(folder / BERT_NAME, tokenizer, settings)
+    write_tinybert(folder / settings.bert_name, tokenizer, settings)
     for name, planned in sets.items():
         logger.info("demo corpus: writing the %s part", name)
         planned.write(folder, tokenizer)

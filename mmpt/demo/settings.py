@@ -1,5 +1,6 @@
 """What a demo corpus can be asked for, and what is allowed."""
 
+import re
 import zlib
 from dataclasses import Field, dataclass, field, fields
 from numbers import Integral, Real
@@ -41,6 +42,8 @@ class CorpusSettings:
         video_noise: length of what all seconds of one video have in common (camera, light).
         shard_size: videos in one feature shard (4096 in HowTo100M's own).
         per_video_features: also write `feat/feat_how2_s3d/VIDEO_ID.npy`.
+        bert_name: the folder of the tiny BERT, and what the token shards are called after;
+            `bert-base-uncased` makes a corpus that the paper's job files take for theirs.
         bert_hidden: width of the tiny BERT, a multiple of `bert_heads`.
         bert_layers: its layers.
         bert_heads: its attention heads.
@@ -63,6 +66,7 @@ class CorpusSettings:
     video_noise: float = _number(0.3, 0.0, 100.0)
     shard_size: int = _number(128, 1, 4096)
     per_video_features: bool = False
+    bert_name: str = "tinybert"
     bert_hidden: int = _number(64, 8, 1024)
     bert_layers: int = _number(2, 1, 12)
     bert_heads: int = _number(4, 1, 16)
@@ -72,6 +76,11 @@ class CorpusSettings:
             if "allowed" in setting.metadata:
                 value = _checked(setting, getattr(self, setting.name))
                 object.__setattr__(self, setting.name, value)
+        if not isinstance(self.bert_name, str) or not re.fullmatch(r"[\w-]+", self.bert_name):
+            raise ConfigError(
+                f"demo corpus: bert_name is {self.bert_name!r}; allowed are letters, digits, _ and "
+                "-: it becomes part of file names"
+            )
         if self.tasks > self.steps:
             raise ConfigError(
                 f"demo corpus: {self.tasks} tasks need at least as many steps, got {self.steps}"

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from mmpt.config.access import lookup, setting
 from mmpt.errors import ConfigError
 from mmpt.models.bert import bert_config, load_bert
+from mmpt.models.execution import set_execution
 from mmpt.models.transformermodel import COIN_LABELS, MM_ENCODERS, TEXT_ENCODERS, VIDEO_ENCODERS
 from mmpt.utils.bert import special_token_ids
 
@@ -66,7 +67,8 @@ class MMFusion(nn.Module):
             `dataset.max_len`, `dataset.vfeat_dim`, `dataset.num_labels`, the section `model`.
 
     Raises:
-        ConfigError: no encoder named, an unknown one, or one that the class cannot use.
+        ConfigError: no encoder named, an unknown one, or one that the class cannot use;
+            `model.compile` on a machine that cannot.
         DataError: `dataset.bert_name` cannot be had.
     """
 
@@ -85,6 +87,7 @@ class MMFusion(nn.Module):
             self._build_two(config)
         if setting(config, "model.layernorm_only", False):
             train_layernorm_only(self)
+        set_execution(self, config)
 
     def forward(self, *args, **kwargs) -> dict[str, Tensor]:
         raise NotImplementedError(f"{type(self).__name__} has encoders, but no forward pass")

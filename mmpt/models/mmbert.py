@@ -34,6 +34,7 @@ class MultiLayerAttentionMaskBertEncoder(BertEncoder):
         attention_mask: Tensor | None = None,
         *,
         layers: int | None = None,
+        position_ids: Tensor | None = None,
         use_cache: bool | None = None,
         **kwargs,
     ) -> BaseModelOutputWithPastAndCrossAttentions:
@@ -43,11 +44,14 @@ class MultiLayerAttentionMaskBertEncoder(BertEncoder):
             attention_mask: None, or [B, 1 or number of layers, P, P] as attention takes it.
             layers: run only the first so many; None: all.
         """
+        # layers are called as `BertEncoder` calls them, and without positions, which none of them
+        # reads: one compiled layer then serves frames and words
+        others = kwargs.pop("encoder_hidden_states", None)
         for i, layer in enumerate(self.layer[:layers]):
             mask = attention_mask
             if mask is not None and mask.dim() == 4 and mask.size(1) > 1:
                 mask = mask[:, i : i + 1]
-            hidden_states = layer(hidden_states, mask, **kwargs)
+            hidden_states = layer(hidden_states, mask, others, position_ids=None, **kwargs)
         return BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=hidden_states)
 
 

@@ -102,7 +102,7 @@ def test_an_older_form_is_renewed_where_that_is_asked_for(tiny):
     mark = json.loads((tiny / "corpus.json").read_text())
     del mark["settings"]["align_videos"]
     (tiny / "corpus.json").write_text(json.dumps({**mark, "form": 1}))
-    with pytest.raises(DataError, match=r"\(form 1, now 2\).*--force"):
+    with pytest.raises(DataError, match=r"\(form 1, now 3\).*--force"):
         make_corpus(tiny, **TINY)
     with pytest.raises(DataError, match=r"\(seed 5, now 6\)"):
         make_corpus(tiny, renew=True, **{**TINY, "seed": 6})

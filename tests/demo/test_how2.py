@@ -4,12 +4,17 @@ import json
 
 import numpy as np
 import pytest
+import yaml
 from transformers import AutoTokenizer
 
+from mmpt.config.errors import ConfigError
+from mmpt.config.load import REPOSITORY_ROOT
+from mmpt.demo import make_corpus
 from mmpt.demo.sets.how2 import token_rows
 from mmpt.io.pickles import load_pickle
 from mmpt.utils.shardedtensor import ShardedTensor, verify_shard
 
+PAPER = "projects/retri/norton/how2_pretrain.yaml"
 SHARDS = "feat/feat_how2_s3d_shard_small"
 SPLITS = {"train": 40, "val": 16}
 
@@ -119,3 +124,17 @@ def test_captions_have_the_public_form(captions):
         assert entry["start"] == sorted(entry["start"])
         assert all(0 <= s < e for s, e in zip(entry["start"], entry["end"], strict=True))
         assert all(isinstance(text, str) and text for text in entry["text"])
+
+
+def test_a_corpus_that_the_paper_s_job_file_takes_for_its_own(tmp_path):
+    """The names in `projects/retri/norton/how2_pretrain.yaml`, below `data/`."""
+    make_corpus(tmp_path / "data", videos=2, test_videos=1, align_videos=1,
+                finetune_videos=1, bert_name="bert-base-uncased")  # fmt: skip
+    dataset = yaml.safe_load((REPOSITORY_ROOT / PAPER).read_text())["dataset"]
+    for key in ("train_path", "val_path", "vfeat_dir"):
+        assert (tmp_path / dataset[key]).exists(), key
+    for suffix in ("startends_data.npy", "caps_ids_starts.npy"):
+        assert (tmp_path / f"{dataset['tfeat_dir']}train_0.{suffix}").exists()
+    assert (tmp_path / "data/bert-base-uncased/config.json").exists()
+    with pytest.raises(ConfigError, match="bert_name is 'a/b'; allowed are letters, digits, _"):
+        make_corpus(tmp_path / "other", bert_name="a/b")

@@ -277,17 +277,31 @@ def test_every_epoch_trains_on_its_batches_and_resumes_inside(workspace, monkeyp
     assert "encoded" not in caplog.text
 
 
-@pytest.mark.parametrize("pool", ["VideoVectorPool", "DistributedVideoVectorPool"])
-def test_two_processes_have_the_same_batches(workspace, forkserver, pool):
+@pytest.mark.parametrize(
+    ("pool", "backend"),
+    [("VideoVectorPool", "no_c10d"), ("DistributedVideoVectorPool", "c10d")],
+)
+def test_two_processes_have_the_same_batches(workspace, forkserver, pool, backend):
+    """Also where they go on inside an epoch; and they contrast each other's clips."""
     changes = {"retri_epoch": 1, "vectorpool_cls": pool, "loss": {"gather_negatives": True}}
     job = workspace.job(**changes)
-    settings = {"num_workers": 1, "max_epoch": 2, "max_update": None, "ddp_backend": "c10d"}
-    ranks = start_ranks(forkserver, workspace.arguments(job, "runs/two", **settings))
-    assert [forkserver.wait(rank) for rank in ranks] == [0, 0], (
-        workspace.folder / "log0"
-    ).read_text()
-    one, two = (torch.load(f"rank{rank}.pt", weights_only=True) for rank in range(2))
-    assert equal(one, two)
+
+    def trained(folder, **limits) -> str:
+        settings = {"num_workers": 1, "ddp_backend": backend, **limits}
+        log = workspace.folder / "log0"
+        log.unlink(missing_ok=True)
+        ranks = start_ranks(forkserver, workspace.arguments(job, folder, **settings))
+        assert [forkserver.wait(rank) for rank in ranks] == [0, 0], log.read_text()
+        one, two = (torch.load(f"rank{rank}.pt", weights_only=True) for rank in range(2))
+        assert equal(one, two)
+        return log.read_text()
+
+    said = trained("runs/two", max_epoch=2, max_update=None)
+    assert "epoch 2: 8 retrieved batches" in said
+    trained("runs/parts", max_epoch=2, max_update=6)  # 4 updates an epoch: inside the second
+    said = trained("runs/parts", max_epoch=2, max_update=None)
+    assert "epoch 2: batches as they stand in" in said and "encoded" not in said
+    assert equal(weights("runs/two"), weights("runs/parts"))
     lists = [
         sorted(read_candidates(candidates_path("runs/two", epoch, rank)).batches)
         for epoch in (1, 2)
@@ -299,7 +313,6 @@ def test_two_processes_have_the_same_batches(workspace, forkserver, pool):
         assert not shares[0] & shares[1]
     else:
         assert [len(batches) for batches in lists] == [8, 0, 8, 0]
-    assert "8 retrieved batches" in (workspace.folder / "log0").read_text()
 
 
 def test_a_stop_between_two_epochs(workspace, forkserver):

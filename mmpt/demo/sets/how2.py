@@ -17,7 +17,6 @@ from mmpt.demo.world import World
 from mmpt.io.pickles import save_pickle
 from mmpt.utils.shardedtensor import ShardedTensor
 
-BERT_NAME = "tinybert"
 CAPTIONS = "sentencified_htm_1200k"
 SHARDS = "feat/feat_how2_s3d_shard_small"
 VIDEOS = "feat/feat_how2_s3d"
@@ -77,7 +76,7 @@ def _write(
     write_json(out / "how2" / f"{CAPTIONS}.json", captions)
     as_text = {video_id: json.dumps(entry) for video_id, entry in captions.items()}
     save_pickle(out / "how2" / f"{CAPTIONS}.pkl", as_text)
-    save_pickle(out / "how2" / f"{CAPTIONS}.{BERT_NAME}.pkl", tokens)
+    save_pickle(out / "how2" / f"{CAPTIONS}.{settings.bert_name}.pkl", tokens)
     for split in splits:
         ids = "".join(f"{timeline.video_id}\n" for timeline in split.timelines)
         (out / "how2" / f"how2_s3d_{split.name}.lst").write_text(ids)
@@ -110,7 +109,7 @@ def _write_shards(
         entries = [tokens[timeline.video_id] for timeline in timelines]
         features = render(timelines, world, settings, rng)
         part = f"{split.name}_{shard}"
-        text_prefix = f"{CAPTIONS}.{BERT_NAME}.{part}"
+        text_prefix = f"{CAPTIONS}.{settings.bert_name}.{part}"
         contents = {
             part: features,
             f"{text_prefix}.startends": [
