@@ -40,7 +40,7 @@ setup(
         "tokenizers>=0.20",
         "torch>=2.4",
         "tqdm>=4.60",
-        "transformers>=4.45",
+        "transformers>=5",
     ],
     extras_require={
         "train": [*FAIRSEQ_NEEDS, "tensorboardX>=2.6"],
