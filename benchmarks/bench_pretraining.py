@@ -10,8 +10,10 @@ encoding that comes before the first batch where a setting retrieves.
 
 import argparse
 import csv
+import datetime
 import json
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -74,9 +76,14 @@ ENCODED = re.compile(r"(\d+) videos encoded in ([\d.]+) s \(([\d.]+) videos/s\),
 class Measured(NamedTuple):
     """One training: a line of the CSV file."""
 
+    utc: str
     variant: str
+    encoders: str
     device: str
     torch: str
+    threads: int
+    loader_workers: int
+    updates: int
     clips_s: float | None
     mem_gb: float | None
     wait: float | None
@@ -116,7 +123,9 @@ def write_data(folder: Path, sizes: str) -> dict[str, Any]:
     }
 
 
-def measure(name: str, base: dict, folder: Path, updates: int, workers: int) -> Measured:
+def measure(
+    name: str, base: dict, folder: Path, sizes: str, updates: int, workers: int
+) -> Measured:
     """Trains a few updates of one variant and reads its log."""
     limits = {
         "common": {"log_interval": max(1, updates // 3)},
@@ -134,15 +143,20 @@ def measure(name: str, base: dict, folder: Path, updates: int, workers: int) -> 
         text=True,
         cwd=REPOSITORY_ROOT,
     )
-    subprocess.run(["rm", "-rf", str(folder / "run")], check=True)
+    shutil.rmtree(folder / "run", ignore_errors=True)
     lines = LOGGED.findall(done.stdout)
     found = dict(re.findall(r"(\w+)=([\d.]+)", lines[-1])) if lines else {}
     encoded = ENCODED.search(done.stdout)
     problem = "" if done.returncode == 0 else done.stdout.strip().splitlines()[-1][:200]
     return Measured(
+        datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         name,
+        sizes,
         torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         torch.__version__,
+        torch.get_num_threads(),
+        workers,
+        updates,
         *(float(found[figure]) if figure in found else None for figure in FIGURES),
         float(encoded[3]) if encoded else None,
         float(encoded[4]) if encoded else None,
@@ -165,7 +179,7 @@ def main(argv: list[str] | None = None) -> None:
             writer.writerow(Measured._fields)
         base = write_data(Path(name), args.sizes)
         for variant in args.only or VARIANTS:
-            row = measure(variant, base, Path(name), args.updates, args.workers)
+            row = measure(variant, base, Path(name), args.sizes, args.updates, args.workers)
             writer.writerow(row)
             file.flush()
             print(

@@ -10,6 +10,8 @@ ours          `VectorRetriever` and `draw_batches`: the anchors' vectors are rea
               together; cells are visited until 192 neighbours are found
 one by one    the same index; each anchor's vector is read back and searched by itself, in all
               cells, which is what one call needs to be sure of 192
+one by one, one cell
+              the same, in one cell, as published: 192 are rarely found
 one by one, same cells
               the same, in as many cells as ours begins with, where it may find fewer than 192
 index alone   what all of them have in common
@@ -51,7 +53,11 @@ def build(way: str, count: int) -> Callable[[], list]:
     vectors = make_vectors(count)
     names = [f"video{i:07d}" for i in range(count)]
     beginning = max(1, -(-2 * CANDIDATES * CELLS // count))
-    nprobe = {"one by one": CELLS, "one by one, same cells": beginning}.get(way)
+    nprobe = {
+        "one by one": CELLS,
+        "one by one, one cell": 1,
+        "one by one, same cells": beginning,
+    }.get(way)
 
     def call() -> list:
         made = retriever(vectors, names, nprobe)
@@ -76,7 +82,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--output", type=Path, default=RESULTS / "retrieval.csv")
     args = parser.parse_args(argv)
     torch.set_num_threads(args.threads)
-    ways = ("ours", "one by one", "one by one, same cells", "index alone")
+    ways = (
+        "ours",
+        "one by one",
+        "one by one, one cell",
+        "one by one, same cells",
+        "index alone",
+    )
     builds = {way: functools.partial(build, way, args.vectors) for way in ways}
     case = f"{args.vectors} x {WIDTH}, {CELLS} cells, {VIDEOS} of {CANDIDATES}"
     rows = compare("retrieval", case, builds, "one by one", repeats=args.repeats, memory=False)

@@ -41,9 +41,7 @@ PATH_UNITS = {
     if (unit := key.metadata["unit"]).startswith("path")
 }
 """The keys of `dataset` that name something on the disk, with their unit."""
-FOLDERS = {
-    name for name in PATH_UNITS if "folder of" in keys_of(DatasetSection)[name].metadata["meaning"]
-}
+FOLDERS = {name for name, unit in PATH_UNITS.items() if unit == "path of a folder"}
 OUTPUTS = {"target_dir"}
 """What is written, not read."""
 

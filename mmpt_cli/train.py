@@ -12,7 +12,7 @@ import os
 import re
 import sys
 import warnings
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from mmpt.config.fairseq_args import LAST_CHECKPOINT, RESETS
@@ -21,7 +21,7 @@ from mmpt.io.resume import newest_whole
 from mmpt.io.run_record import end_run
 from mmpt.io.runlock import refuse_if_held
 from mmpt.utils.distributed import is_master
-from mmpt.utils.signals import StopRequest
+from mmpt.utils.signals import Stopped, StopRequest
 from mmpt_cli.folders import NewFolder
 from mmpt_cli.quiet import quieten_trainer
 
@@ -69,10 +69,13 @@ def main(argv: list[str]) -> int:
     try:
         with stop.of_children() if spawns(config) else nullcontext():
             distributed_utils.call_main(config, train, stop=stop)
-    except BaseException:
+    except BaseException as error:
         if is_master():
             folder.remove_if_unused()
-        raise
+        # spawned processes that were told to stop before their first update end with that status
+        left = spawns(config) and stop and getattr(error, "exit_code", None) == stop.exit_status
+        if not left:
+            raise
     return stop.exit_status
 
 
@@ -117,7 +120,9 @@ def train(config, stop: StopRequest, **kwargs) -> None:
     from mmpt.tasks.fairseqmm_trainer import WatchedLoop
 
     try:
-        with stop, WatchedLoop(stop):
+        # whoever leaves between two epochs leaves as from the loop: what waits for this process,
+        # fairseq's barrier and the parent of spawned ones, must see it end in order
+        with stop, WatchedLoop(stop), suppress(Stopped):
             fairseq_cli.train.main(config, **kwargs)
     except BaseException as error:
         shown = user_error(error)

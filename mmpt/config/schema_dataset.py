@@ -24,7 +24,7 @@ class DatasetSection:
     train_path: str | None = key("list or table of the training split", unit="path")
     val_path: str | None = key("list or table of the validation split", unit="path")
     test_path: str | None = key("list or table of the test split", unit="path")
-    vfeat_dir: str | None = key("folder of the video features", unit="path")
+    vfeat_dir: str | None = key("folder of the video features", unit="path of a folder")
     tfeat_dir: str | None = key("prefix of the text shards, ends in a dot", unit="path prefix")
     json_path: str | None = key("MSR-VTT: all captions", unit="path")
     jsfusion_path: str | None = key("MSR-VTT: the test table of 1,000 pairs", unit="path")
@@ -33,9 +33,11 @@ class DatasetSection:
     trainval_annotation: str | None = key("YouCook2: segments and sentences", unit="path")
     use_annotation_text: bool | None = key("YouCook2: the annotation's sentence, not the caption")
     anno_path: str | None = key("HTM-Align: annotated sentences", unit="path")
-    annotation_path: str | None = key("CrossTask: folder of the annotations", unit="path")
+    annotation_path: str | None = key(
+        "CrossTask: folder of the annotations", unit="path of a folder"
+    )
     caption_pkl_path: str | None = key("captions that the token extractor reads", unit="path")
-    target_dir: str | None = key("where the extractor writes shards", unit="path")
+    target_dir: str | None = key("where the extractor writes shards", unit="path of a folder")
     train_csv_path: str | None = key("CrossTask: all videos", unit="path")
     val_csv_path: str | None = key("CrossTask: videos kept out of training", unit="path")
     primary_path: str | None = key("CrossTask: primary tasks and their steps", unit="path")

@@ -47,7 +47,8 @@ def write_candidates(path: Path, candidates: Candidates) -> None:
     Raises:
         OSError: the disk is full, the folder cannot be written.
     """
-    content = {"form": FORM, **candidates._asdict(), "digest": digest(candidates.batches)}
+    parts = candidates._asdict()
+    content = {"form": FORM, **parts, "digest": digest(parts)}
     with atomic_write(path, "w") as file:
         json.dump(content, file)
         file.write("\n")
@@ -68,9 +69,10 @@ def read_candidates(path: Path) -> Candidates:
     form = content.get("form") if isinstance(content, dict) else None
     if form != FORM:
         raise DataError(f"{path}: no candidates file of form {FORM}, got {form!r}")
-    if digest(content["batches"]) != content["digest"]:
-        raise DataError(f"{path}: damaged: its batches are not those that were written")
-    return Candidates(content["batches"], content["made_from"], content["facts"])
+    parts = {name: content.get(name) for name in ("batches", "made_from", "facts")}
+    if digest(parts) != content.get("digest"):
+        raise DataError(f"{path}: damaged: it does not hold what was written")
+    return Candidates(**parts)
 
 
 def digest(content: Any) -> str:

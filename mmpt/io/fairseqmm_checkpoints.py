@@ -1,6 +1,7 @@
 """fairseq's own checkpoint reading and writing, made safe and clear."""
 
 import functools
+import logging
 import os
 import shutil
 import sys
@@ -15,11 +16,13 @@ from mmpt.errors import USER_ERRORS, CheckpointError
 from mmpt.io.atomic import atomic_path, atomic_write
 from mmpt.io.checkpoints import reading_checkpoint
 
+logger = logging.getLogger(__name__)
+
 CRASH_FILE = "crash.pt"
 """What fairseq writes on an error inside an update; nothing can be resumed from it."""
 
 _last_read = "checkpoint"
-_last_task_state: dict | None = None
+_last_state: dict = {}
 
 
 def last_read() -> str:
@@ -40,12 +43,12 @@ def make_loading_safe() -> None:
 
     @functools.wraps(original)
     def load_checkpoint_to_cpu(path, *args, **kwargs):
-        global _last_read, _last_task_state
+        global _last_read, _last_state
         _last_read = str(path)
         with reading_checkpoint(path):
             try:
                 state = original(path, *args, **kwargs)
-                _last_task_state = state.get("task_state")
+                _last_state = {"task": state.get("task_state"), "processes": _processes(state)}
                 return state
             except (KeyError, TypeError, AttributeError) as error:
                 raise CheckpointError(
@@ -67,11 +70,12 @@ def _with_clear_errors(by_fairseq):
 
     @functools.wraps(by_fairseq)
     def load_checkpoint(trainer, filename, *args, **kwargs):
-        global _last_task_state
-        _last_task_state = None
+        global _last_state
+        _last_state = {}
         try:
             extra_state = by_fairseq(trainer, filename, *args, **kwargs)
-            trainer.task.load_state_dict(_last_task_state or {})
+            begins = _begin_epoch_anew(trainer, filename, extra_state)
+            trainer.task.load_state_dict({} if begins else _last_state.get("task") or {})
             return extra_state
         except USER_ERRORS:
             raise
@@ -85,6 +89,31 @@ def _with_clear_errors(by_fairseq):
             ) from error
 
     return load_checkpoint
+
+
+def _processes(state: dict) -> int | None:
+    """How many processes wrote a checkpoint, where it says so."""
+    settings = (state.get("cfg") or {}).get("distributed_training") or {}
+    return settings.get("distributed_world_size")
+
+
+def _begin_epoch_anew(trainer, filename: str, extra_state: dict | None) -> bool:
+    """Where a run goes on inside an epoch with another number of processes, which share its
+    batches otherwise: fairseq would fail, or skip and repeat some."""
+    place = (extra_state or {}).get("train_iterator") or {}
+    before, now = _last_state.get("processes"), trainer.data_parallel_world_size
+    inside = place.get("iterations_in_epoch", 0) > 0
+    if not inside or before in (None, now) or trainer.cfg.checkpoint.reset_dataloader:
+        return False
+    logger.warning(
+        "%s was written inside epoch %d by %d processes, this run has %d: the epoch begins anew",
+        filename,
+        place["epoch"],
+        before,
+        now,
+    )
+    place["iterations_in_epoch"] = 0
+    return True
 
 
 def make_saving_safe() -> None:

@@ -19,7 +19,7 @@ from mmpt.io.checkpoints import reading_checkpoint
 logger = logging.getLogger(__name__)
 
 PATTERN = "checkpoint*.pt"
-LEFTOVERS = (".checkpoint*.tmp", ".crash*.tmp", "checkpoint*.pt.tmp")
+LEFTOVERS = (".checkpoint*.tmp", ".crash*.tmp", "checkpoint*.pt.tmp", "retri/.batched*.tmp")
 """What a killed writer leaves: our temporary names, and those of the trainer without us."""
 
 

@@ -31,7 +31,8 @@ def gather_of_all(rows: Tensor) -> Gather:
     All processes have to make one, and to call it equally often in the same order.
 
     Args:
-        rows: [n, ...], anything with as many rows as what will be gathered, on its device.
+        rows: [n, ...], anything with as many rows as what will be gathered, on its device. What is
+            gathered must have the same shape in all processes, apart from the rows.
     """
     if get_world_size() == 1:
         return own_rows

@@ -76,11 +76,11 @@ def mates_similarity(vectors: np.ndarray, batches: Sequence[Sequence[int]]) -> f
         vectors: [N, width], one a video.
         batches: rows of `vectors`, at least two a batch (batches of one have no mates: NaN).
     """
-    units = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    pairs = [len(batch) * (len(batch) - 1) for batch in batches]
-    if not sum(pairs):
-        return float("nan")
-    # of all pairs of a batch, those of a video with itself leave again
-    sums = [float(np.square(units[list(batch)].sum(axis=0)).sum()) for batch in batches]
-    own = sum(float(np.square(units[list(batch)]).sum()) for batch in batches)
-    return (sum(sums) - own) / sum(pairs)
+    total, pairs = 0.0, 0
+    for batch in batches:
+        rows = vectors[list(batch)].astype(np.float64)
+        units = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+        # of the sum over all pairs, those of a video with itself leave again
+        total += np.square(units.sum(axis=0)).sum() - np.square(units).sum()
+        pairs += len(batch) * (len(batch) - 1)
+    return float(total) / pairs if pairs else float("nan")

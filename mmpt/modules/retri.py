@@ -9,20 +9,22 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from mmpt.config.access import nearest
-from mmpt.errors import ConfigError, DataError, first_few
+from mmpt.errors import DataError, first_few
 from mmpt.io.pickles import load_pickle, save_pickle
+from mmpt.modules import vectorindex
 from mmpt.modules.vectorindex import (
-    DB_TYPES,
+    EXACT_FILES,
+    FAISS_FILE,
     PQ_CODES,
     ExactIndex,
     FaissIndex,
-    has_faiss,
+    check_db_type,
 )
 
 logger = logging.getLogger(__name__)
 
 IDS_FILE = "videoid_to_vectoridx.pkl"
+INDEX_FILES = (FAISS_FILE, *EXACT_FILES.values())
 QUERIES_AT_ONCE = 4096
 
 
@@ -61,11 +63,7 @@ class VectorRetriever:
         nprobe: int | None = None,
         device: torch.device | str = "cpu",
     ):
-        if db_type not in DB_TYPES:
-            hint = nearest(db_type, DB_TYPES)
-            raise ConfigError(
-                f"db_type: unknown name {db_type!r}{hint}; known names: {', '.join(DB_TYPES)}"
-            )
+        check_db_type(db_type, hidden_size)
         self.hidden_size = hidden_size
         self.cent = cent
         self.db_type = db_type
@@ -75,7 +73,8 @@ class VectorRetriever:
         self.video_ids: list[str] = []
         self.videoid_to_vectoridx: dict[str, int] = {}
         self._waiting: list[np.ndarray] = []
-        self.db = self._new_index(cent)
+        self.db: FaissIndex | ExactIndex | None = None
+        """The index, once there is one."""
 
     @property
     def train_thres(self) -> int:
@@ -104,8 +103,9 @@ class VectorRetriever:
                 f"vectors {list(vectors.shape)} for {len(video_ids)} videos: "
                 f"[{len(video_ids)}, {self.hidden_size}] is needed"
             )
-        bad = [i for i, row in zip(video_ids, np.isfinite(vectors).all(axis=1), strict=True)
-               if not row]  # fmt: skip
+        # NaN and inf pass into a sum, which is small beside the vectors
+        finite = np.isfinite(vectors.sum(axis=1))
+        bad = [video_id for video_id, ok in zip(video_ids, finite, strict=True) if not ok]
         if bad:
             raise DataError(
                 f"the model gives NaN or inf for {len(bad)} of {len(video_ids)} videos: "
@@ -118,7 +118,7 @@ class VectorRetriever:
                 self.video_ids.append(video_id)
                 kept.append(row)
         new = vectors if len(kept) == len(vectors) else vectors[kept]
-        if len(self.db):
+        if self.db is not None:
             self.db.add(new)
         else:
             self._waiting.append(new)
@@ -129,10 +129,12 @@ class VectorRetriever:
         """Makes the index of what was added. Called by the first search, if not before."""
         if not self._waiting:
             return
-        vectors = np.concatenate(self._waiting)
+        vectors = np.concatenate(self._waiting) if len(self._waiting) > 1 else self._waiting[0]
         self._waiting = []
-        if has_faiss():
-            self.db = self._new_index(self._cells(len(vectors)))
+        if vectorindex.has_faiss():
+            self.db = FaissIndex(self.hidden_size, self.db_type, self._cells(len(vectors)))
+        else:
+            self.db = ExactIndex(self.hidden_size, self.db_type, self.device)
         self.db.fill(vectors, self.train_thres)
 
     def search(self, query_hidden_states: np.ndarray, k: int = 1) -> Neighbours:
@@ -198,6 +200,8 @@ class VectorRetriever:
         self._make_ready()
         folder = Path(out_dir)
         folder.mkdir(parents=True, exist_ok=True)
+        for other in {*INDEX_FILES} - {self.db.file}:
+            (folder / other).unlink(missing_ok=True)  # of an older index, which would be read
         self.db.save(folder)
         save_pickle(folder / IDS_FILE, self.videoid_to_vectoridx)
 
@@ -214,6 +218,11 @@ class VectorRetriever:
                 f"{folder / self.db.file}: holds vectors of width {self.db.width}, this model's "
                 f"have {self.hidden_size}: it was made with another model; build it again"
             )
+        if self.db.inner != (self.db_type == "innerproduct"):
+            raise DataError(
+                f"{folder / self.db.file}: made for another db_type than {self.db_type}; name that "
+                "one, or build it again"
+            )
         ids = load_pickle(folder / IDS_FILE)
         if not isinstance(ids, dict) or sorted(ids.values()) != list(range(len(self.db))):
             raise DataError(
@@ -224,23 +233,15 @@ class VectorRetriever:
         self.video_ids = sorted(ids, key=ids.__getitem__)
         self._waiting = []
 
-    def _new_index(self, cells: int) -> FaissIndex | ExactIndex:
-        if has_faiss():
-            return FaissIndex(self.hidden_size, self.db_type, cells)
-        if self.db_type == "pq":
-            raise ConfigError("db_type: pq needs the package faiss-cpu; install it, or use flatl2")
-        return ExactIndex(self.hidden_size, self.db_type, self.device)
-
     def _load_index(self, folder: Path) -> FaissIndex | ExactIndex:
-        if (folder / FaissIndex.file).is_file():
-            if not has_faiss():
-                raise DataError(
-                    f"{folder / FaissIndex.file}: reading it needs the package faiss-cpu"
-                )
-            return FaissIndex.load(folder)
-        if (folder / ExactIndex.file).is_file():
-            return ExactIndex.load(folder, self.db_type, self.device)
-        raise DataError(f"{folder}: no index ({FaissIndex.file} or {ExactIndex.file})")
+        there = [folder / name for name in INDEX_FILES if (folder / name).is_file()]
+        if not there:
+            raise DataError(f"{folder}: no index ({', '.join(INDEX_FILES)})")
+        if there[0].name != FAISS_FILE:
+            return ExactIndex.load(there[0], self.device)
+        if not vectorindex.has_faiss():
+            raise DataError(f"{there[0]}: reading it needs the package faiss-cpu")
+        return FaissIndex.load(there[0])
 
     def _cells(self, vectors: int) -> int:
         """As many cells as so many vectors can train."""
@@ -260,7 +261,7 @@ class VectorRetriever:
 
     def _make_ready(self) -> None:
         self.finalize_training()
-        if not len(self.db):
+        if self.db is None:
             raise DataError("the index is empty: no video was added")
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mmpt.config.access import nearest
 from mmpt.errors import ConfigError, DataError
 from mmpt.io.atomic import atomic_path, atomic_write
 
@@ -26,9 +27,31 @@ DB_TYPES = ("flatl2", "innerproduct", "pq")
 PQ_PARTS, PQ_CODES = 32, 256
 """A compressed vector has so many parts, each one of so many codes (one byte)."""
 
-FAISS_FILE, EXACT_FILE = "faiss_idx", "exact_idx.npy"
+FAISS_FILE = "faiss_idx"
+EXACT_FILES = {False: "exact_l2.npy", True: "exact_innerproduct.npy"}
+"""Whether the nearest are those of the largest inner product -> name of the file."""
 DISTANCES_AT_ONCE = 1 << 26
 """Of the exact search: 256 MiB of float32."""
+
+
+def check_db_type(db_type: str, width: int) -> None:
+    """Whether an index of a kind can hold vectors of a width, on this machine.
+
+    Raises:
+        ConfigError: an unknown kind; `pq` without faiss, or with a width that it cannot cut.
+    """
+    if db_type not in DB_TYPES:
+        hint = nearest(db_type, DB_TYPES)
+        raise ConfigError(
+            f"db_type: unknown name {db_type!r}{hint}; known names: {', '.join(DB_TYPES)}"
+        )
+    if db_type == "pq" and not has_faiss():
+        raise ConfigError("db_type: pq needs the package faiss-cpu; install it, or use flatl2")
+    if db_type == "pq" and width % PQ_PARTS:
+        raise ConfigError(
+            f"db_type: pq cuts vectors into {PQ_PARTS} parts, the model's have width {width}; use "
+            "flatl2 or innerproduct"
+        )
 
 
 class Hits(NamedTuple):
@@ -54,11 +77,8 @@ class FaissIndex:
 
     Args:
         width: of a vector.
-        db_type: one of `DB_TYPES`.
+        db_type: one that `check_db_type` lets pass.
         cells: number of cells; below 2 there are none, and the search is exact.
-
-    Raises:
-        ConfigError: a width that `pq` cannot cut into its parts.
     """
 
     file = FAISS_FILE
@@ -70,11 +90,6 @@ class FaissIndex:
         if cells < 2:
             self.index = faiss.IndexFlat(width, metric)
         elif db_type == "pq":
-            if width % PQ_PARTS:
-                raise ConfigError(
-                    f"db_type: pq cuts vectors into {PQ_PARTS} parts, the model's have width "
-                    f"{width}; use flatl2 or innerproduct"
-                )
             # "np": without the order of codes that polysemous search would use; it takes a minute
             kind = f"IVF{cells}_HNSW32,PQ{PQ_PARTS}np"
             self.index = faiss.index_factory(width, kind, metric)
@@ -155,25 +170,32 @@ class FaissIndex:
             *self.index.search(queries, k, params=faiss.SearchParametersIVF(nprobe=visited))
         )
 
+    @property
+    def inner(self) -> bool:
+        """Whether the nearest are those of the largest inner product."""
+        return self.index.metric_type == _faiss().METRIC_INNER_PRODUCT
+
     def save(self, folder: Path) -> None:
         faiss = _faiss()
         with atomic_path(folder / FAISS_FILE) as path:
             faiss.write_index(self.index, str(path))
 
     @classmethod
-    def load(cls, folder: Path) -> "FaissIndex":
-        """Raises:
-        DataError: the file is damaged.
+    def load(cls, path: Path) -> "FaissIndex":
+        """Reads what `save` wrote.
+
+        Raises:
+            DataError: the file is damaged.
         """
         faiss = _faiss()
         loaded = cls.__new__(cls)
         loaded._mapped = False
         try:
-            loaded.index = faiss.read_index(str(folder / FAISS_FILE))
+            loaded.index = faiss.read_index(str(path))
         except RuntimeError as error:
             reason = " ".join(str(error).split())
             raise DataError(
-                f"{folder / FAISS_FILE}: truncated or no faiss index ({reason}); build it again"
+                f"{path}: truncated or no faiss index ({reason}); build it again"
             ) from None
         return loaded
 
@@ -187,10 +209,9 @@ class ExactIndex:
         device: where the vectors are kept and compared.
     """
 
-    file = EXACT_FILE
-
     def __init__(self, width: int, db_type: str, device: torch.device | str = "cpu"):
         self.inner = db_type == "innerproduct"
+        self.file = EXACT_FILES[self.inner]
         self.stored = torch.empty(0, width, device=device)
 
     def __len__(self) -> int:
@@ -245,15 +266,16 @@ class ExactIndex:
         return distances.clamp_(min=0).topk(k, dim=1, largest=False)
 
     def save(self, folder: Path) -> None:
-        with atomic_write(folder / EXACT_FILE) as file:
+        with atomic_write(folder / self.file) as file:
             np.save(file, self.stored.cpu().numpy())
 
     @classmethod
-    def load(cls, folder: Path, db_type: str, device: torch.device | str) -> "ExactIndex":
-        """Raises:
-        DataError: the file is damaged.
+    def load(cls, path: Path, device: torch.device | str) -> "ExactIndex":
+        """Reads one of `EXACT_FILES`.
+
+        Raises:
+            DataError: the file is damaged.
         """
-        path = folder / EXACT_FILE
         try:
             vectors = np.load(path, allow_pickle=False)
         except (ValueError, EOFError) as error:
@@ -262,6 +284,7 @@ class ExactIndex:
             raise DataError(
                 f"{path}: {vectors.dtype} {list(vectors.shape)}; float32 [videos, width] is needed"
             )
+        db_type = "innerproduct" if path.name == EXACT_FILES[True] else "flatl2"
         loaded = cls(vectors.shape[1], db_type, device)
         loaded.fill(vectors)
         return loaded

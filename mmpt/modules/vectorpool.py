@@ -52,7 +52,8 @@ class VectorPool:
         """[videos, width] float32, in the order of `video_ids`."""
         if not self._blocks:
             return np.zeros((0, 0), dtype=np.float32)
-        self._blocks = [np.concatenate(self._blocks)]
+        if len(self._blocks) > 1:
+            self._blocks = [np.concatenate(self._blocks)]
         return self._blocks[0]
 
     def merge(self, order: Mapping[str, int]) -> None:

@@ -64,7 +64,6 @@ def encode_share(
     world = get_world_size()
     share = range(get_rank(), len(data), world)
     device, dtype = device_of(model), _precision(model)
-    let_threads_settle()
     loader = DataLoader(
         SeededItems(data, seed),
         batch_size=1,
@@ -75,12 +74,14 @@ def encode_share(
         generator=torch.Generator().manual_seed(seed),
     )
     steps = -(-len(data) // world)
+    let_threads_settle()
+    iterator = iter(loader)  # its workers are forked here
     watch = _Watch(len(share))
     was_training = model.training
     model.eval()
     try:
         with torch.inference_mode():
-            batches = watch.batches(loader)
+            batches = watch.batches(iterator)
             for _ in range(steps):
                 interrupted()
                 batch = next(batches, None)
@@ -107,8 +108,7 @@ class _Watch:
         self.waited = 0.0
         self.began = self.said = time.perf_counter()
 
-    def batches(self, loader: DataLoader) -> Iterator[dict[str, Any]]:
-        iterator = iter(loader)
+    def batches(self, iterator: Iterator[dict[str, Any]]) -> Iterator[dict[str, Any]]:
         bar = tqdm(
             total=self.total,
             desc="encoding videos",
@@ -140,8 +140,9 @@ class _Watch:
     def report(self) -> None:
         seconds = time.perf_counter() - self.began
         logger.info(
-            "%d videos encoded in %.1f s (%.1f videos/s), %.1f %% of it waiting for the loader",
+            "%d videos encoded%s in %.1f s (%.1f videos/s), %.1f %% of it waiting for the loader",
             self.videos,
+            " by the first process" if get_world_size() > 1 else "",
             seconds,
             self.videos / seconds,
             100 * self.waited / seconds,

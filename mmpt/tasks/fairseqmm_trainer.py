@@ -18,7 +18,7 @@ from omegaconf import OmegaConf
 
 from mmpt.config.fairseq_args import LAST_CHECKPOINT
 from mmpt.utils.distributed import let_threads_settle
-from mmpt.utils.signals import StopRequest
+from mmpt.utils.signals import Stopped, StopRequest
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +110,7 @@ class WatchedLoop:
         """Between two epochs, while the next one's batches are retrieved, which may take long.
 
         Raises:
-            SystemExit: a stop was asked for; the state at the epoch's end is saved.
+            Stopped: a stop was asked for; the state at the epoch's end is saved.
         """
         if self._agree_to_stop(trainer):
             self._save(config, trainer, epoch_itr)
@@ -118,7 +118,7 @@ class WatchedLoop:
                 "stopped by %s between two epochs: the same command goes on from there",
                 self.stop.name,
             )
-            raise SystemExit(self.stop.exit_status)
+            raise Stopped
 
     def _agree_to_stop(self, trainer) -> bool:
         """Whether any process was asked to stop: all must leave after the same update."""

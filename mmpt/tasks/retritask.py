@@ -34,10 +34,13 @@ from mmpt.io.candidates import (
     write_candidates,
 )
 from mmpt.io.fingerprint import DATA_KEYS, data_fingerprint
+from mmpt.models.bert import bert_config
+from mmpt.modules import vectorindex
 from mmpt.modules.hardbatches import draw_batches, mates_similarity
-from mmpt.modules.vectorindex import has_faiss
+from mmpt.modules.vectorindex import check_db_type
 from mmpt.modules.vectorpool import VECTOR_POOLS, VectorPool
 from mmpt.processors.how2retriprocessor import VideoRetriAligner, whole_rounds
+from mmpt.processors.paths import SPLIT_KEYS
 from mmpt.tasks.encoding import chunks, encode_share
 from mmpt.tasks.task import Task, TrainingRun, flatten_leading
 from mmpt.utils.distributed import exchange_objects, get_rank, get_world_size
@@ -49,14 +52,37 @@ RETRIEVAL_KEYS = (
     *("db_type", "num_cands", "nprobe", "keep_anchor"),
 )
 """The keys of a job file that decide, beside its data and its model, what is retrieved."""
+HOW_IT_RUNS = ("checkpoint_activations", "compile")
+"""The keys of `model` that change no number of it (`compile`: beyond rounding)."""
 
 
 class _Drawn(NamedTuple):
-    """What one process has drawn: its batches, and how alike their videos are, before and after."""
+    """What one process has drawn: from how many videos, its batches, and how alike their videos
+    are, before and after."""
 
+    videos: int
     batches: list[list[str]]
     retrieved_similarity: float
     random_similarity: float
+
+
+class _Look(NamedTuple):
+    """What one process finds on the disk.
+
+    Attributes:
+        path: of its file.
+        written: what the file holds, or None.
+        problem: what is wrong with a file that is there.
+        other: what the batches were made from and is other now.
+        trained_on: the digest of the batches that the checkpoint was trained on in this epoch; None
+            where the epoch begins.
+    """
+
+    path: str
+    written: Candidates | None
+    problem: str | None
+    other: list[str]
+    trained_on: str | None
 
 
 class RetriTask(Task):
@@ -76,6 +102,12 @@ class RetriTask(Task):
         Raises:
             ConfigError: a run up to `last_epoch` retrieves, and something is not set for it.
         """
+        if not hasattr(self.train_data.meta_processor, "set_candidates"):
+            raise ConfigError(
+                f"dataset.meta_processor: {type(self.train_data.meta_processor).__name__} has no "
+                f"groups of videos, which {type(self).__name__} regroups every epoch; use "
+                "ShardedHow2VideoRetriMetaProcessor, or task: Task"
+            )
         first = setting(self.config, "retri_epoch")
         if first is None or first > last_epoch:
             return
@@ -84,13 +116,9 @@ class RetriTask(Task):
                 f"num_cands is not set, and retri_epoch: {first} asks for batches drawn from that "
                 "many neighbours; set it, or retri_epoch: null for random groups of videos"
             )
-        if not hasattr(self.train_data.meta_processor, "set_candidates"):
-            raise ConfigError(
-                f"dataset.meta_processor: {type(self.train_data.meta_processor).__name__} has no "
-                f"groups of videos, which retri_epoch: {first} needs; use "
-                "ShardedHow2VideoRetriMetaProcessor"
-            )
-        if not has_faiss():
+        width = bert_config(self.config.dataset.bert_name).hidden_size
+        check_db_type(setting(self.config, "db_type", "flatl2"), width)
+        if not vectorindex.has_faiss():
             logger.warning(
                 "faiss is not installed: neighbours are searched exactly, in torch, which takes "
                 "longer for many videos (pip install faiss-cpu)"
@@ -121,6 +149,14 @@ class RetriTask(Task):
             found = whole_rounds([b for share in shares for b in share.batches], get_world_size())
             if not found:
                 raise DataError(self._too_few())
+            without = sum(share.videos for share in shares if not share.batches)
+            if without:
+                logger.warning(
+                    "epoch %d: %d videos are in no batch, since their process's share fills none "
+                    "(vectorpool_cls: DistributedVideoVectorPool puts the shares together)",
+                    epoch,
+                    without,
+                )
             facts = _mean_facts(shares)
             mine = Candidates(drawn.batches, made_from, facts)
             write_candidates(candidates_path(run.save_dir, epoch, get_rank()), mine)
@@ -158,7 +194,7 @@ class RetriTask(Task):
         )
         pool.merge({video_id: place for place, video_id in enumerate(videos)})
         if len(pool) < size:
-            return _Drawn([], 0.0, 0.0)
+            return _Drawn(len(pool), [], 0.0, 0.0)
         rng = random.Random(seed)
         batches = draw_batches(
             pool.video_ids,
@@ -168,20 +204,23 @@ class RetriTask(Task):
             rng,
             setting(self.config, "keep_anchor", True),
         )
-        return _Drawn(batches, *_hardness(pool, batches, rng))
+        return _Drawn(len(pool), batches, *_hardness(pool, batches, rng))
 
     def _made_from(self) -> dict[str, str]:
         """What retrieved batches depend on."""
         dataset = OmegaConf.to_container(self.config.dataset, resolve=True)
+        model = OmegaConf.to_container(self.config.model, resolve=True)
+        of_others = [key for split, key in SPLIT_KEYS.items() if split != "train"]
+        read = {name: value for name, value in dataset.items() if name not in of_others}
         settings = {
             # what a key names is looked at, not where it lies
             "dataset": {name: v for name, v in dataset.items() if name not in DATA_KEYS},
-            "model": OmegaConf.to_container(self.config.model, resolve=True),
+            "model": {name: v for name, v in model.items() if name not in HOW_IT_RUNS},
             **{key: setting(self.config, key) for key in RETRIEVAL_KEYS},
         }
         return {
             "configuration": digest(settings),
-            "data": data_fingerprint(dataset)["hash"],
+            "data": data_fingerprint(read)["hash"],
             "number of processes": str(get_world_size()),
             "weights": weights_digest(self.model),
         }
@@ -193,32 +232,27 @@ class RetriTask(Task):
 
         They are where they were made from what there is now; or, inside the epoch, whose updates
         have changed the weights, where the checkpoint says that these are the batches it trained
-        on.
+        on. Each process looks at its own file, and all decide from what all have found.
         """
-        path = candidates_path(run.save_dir, epoch, get_rank())
-        written, problem = None, None
-        try:
-            written = read_candidates(path)
-        except DataError as error:
-            problem = str(error) if path.exists() else None
-        shares = exchange_objects((written, problem))
-        problem = next((complaint for _, complaint in shares if complaint), None)
-        begun = run.continued is not None and run.continued.get("epoch") == epoch
-        if all(share is not None for share, _ in shares):
-            batches = whole_rounds([b for s, _ in shares for b in s.batches], get_world_size())
-            other = sorted(
-                {name for s, _ in shares for name in differences(s.made_from, made_from)}
-            )
-            trained_on = begun and run.continued.get("digest") == digest(batches)
+        found = exchange_objects(_look(epoch, run, made_from))
+        begun = any(look.trained_on is not None for look in found)
+        missing = [look.path for look in found if look.written is None and look.problem is None]
+        problem = next((look.problem for look in found if look.problem), None)
+        if all(look.written is not None for look in found):
+            drawn = [batch for look in found for batch in look.written.batches]
+            batches = whole_rounds(drawn, get_world_size())
+            other = sorted({name for look in found for name in look.other})
+            trained_on = {look.trained_on for look in found} == {digest(batches)}
             if not other or (other == ["weights"] and trained_on):
-                logger.info("epoch %d: batches as they stand in %s", epoch, path)
-                return batches, written.facts
-            problem = f"{path}: made by another run (other {' and '.join(other)})"
+                logger.info("epoch %d: batches as they stand in %s", epoch, found[0].path)
+                return batches, found[0].written.facts
+            of_others = next(look.path for look in found if look.other)
+            problem = f"{of_others}: made by another run (other {' and '.join(other)})"
         if problem is not None or begun:
             logger.warning(
                 "epoch %d: %s; batches are retrieved anew%s",
                 epoch,
-                problem or f"{path} is gone",
+                problem or f"{missing[0]} is gone",
                 ", and the epoch goes on with others than it began with" if begun else "",
             )
         return None, {}
@@ -254,6 +288,20 @@ class VideoRetriTask(RetriTask):
                     value = flatten_leading(value)
             flat[key] = value
         return flat
+
+
+def _look(epoch: int, run: TrainingRun, made_from: dict[str, str]) -> _Look:
+    """This process's part of the epoch's batches, as it is on the disk."""
+    path = candidates_path(run.save_dir, epoch, get_rank())
+    written, problem = None, None
+    try:
+        written = read_candidates(path)
+    except DataError as error:
+        problem = str(error) if path.exists() else None
+    other = differences(written.made_from, made_from) if written else []
+    continued = run.continued or {}
+    trained_on = continued.get("digest") if continued.get("epoch") == epoch else None
+    return _Look(str(path), written, problem, other, trained_on)
 
 
 def _hardness(

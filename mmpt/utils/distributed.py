@@ -74,15 +74,6 @@ def exchange_rows(rows: Tensor) -> list[Tensor]:
     return [torch.cat(part) if part else rows.new_zeros(0, width) for part in parts]
 
 
-def any_process(flag: bool) -> bool:
-    """Whether any process says so; the same answer in all."""
-    if not _initialised():
-        return flag
-    said = torch.tensor([float(flag)], device=_exchange_device())
-    dist.all_reduce(said, op=dist.ReduceOp.MAX)
-    return bool(said.item())
-
-
 def let_threads_settle() -> None:
     """To be called before loader workers are forked.
 

@@ -22,6 +22,10 @@ ASKED, RELEASED = 1, 2
 """What workers see: their trainer was asked to stop; it needs no more data."""
 
 
+class Stopped(Exception):
+    """Raised where a stop that was asked for can be made at once, all being saved."""
+
+
 class StopRequest:
     """SIGTERM, SIGINT and SIGHUP as a request that the training loop looks at.
 

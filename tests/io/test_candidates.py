@@ -46,8 +46,12 @@ def test_damaged_files(file):
         with pytest.raises(DataError, match=r"videos1.json: truncated or no candidates file \("):
             read_candidates(file)
     file.write_bytes(whole.replace(b'"c"', b'"d"'))
-    with pytest.raises(DataError, match=r"videos1.json: damaged: its batches are not those"):
+    with pytest.raises(DataError, match=r"videos1.json: damaged: it does not hold what"):
         read_candidates(file)
+    for lost in ("batches", "made_from", "facts", "digest"):
+        file.write_text(json.dumps({k: v for k, v in json.loads(whole).items() if k != lost}))
+        with pytest.raises(DataError, match=r"videos1.json: damaged: it does not hold what"):
+            read_candidates(file)
     for other in ({"form": 99}, [1], {}):
         file.write_text(json.dumps(other))
         with pytest.raises(DataError, match=r"no candidates file of form 1, got"):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mmpt.errors import ConfigError, DataError
-from mmpt.modules import retri, vectorindex
+from mmpt.modules import vectorindex
 from mmpt.modules.retri import VectorRetriever, VectorRetrieverDM
 
 faiss = pytest.importorskip("faiss")
@@ -20,8 +20,7 @@ def stored(golden, golden_dir):
 
 @pytest.fixture
 def without_faiss(monkeypatch):
-    for module in (retri, vectorindex):
-        monkeypatch.setattr(module, "has_faiss", lambda: False)
+    monkeypatch.setattr(vectorindex, "has_faiss", lambda: False)
 
 
 def vectors(count=240, width=32, seed=0):
@@ -107,7 +106,7 @@ def test_without_faiss_the_search_is_exact(without_faiss, db_type):
 
 def test_the_same_answers_with_and_without_faiss(monkeypatch):
     with_faiss = filled(nprobe=4).search(vectors(7, seed=1), 5)
-    monkeypatch.setattr(retri, "has_faiss", lambda: False)
+    monkeypatch.setattr(vectorindex, "has_faiss", lambda: False)
     monkeypatch.setattr(vectorindex, "DISTANCES_AT_ONCE", 500)  # several blocks, the last smaller
     without = filled().search(vectors(7, seed=1), 5)
     assert without.video_ids == with_faiss.video_ids
@@ -193,14 +192,20 @@ def test_broken_and_foreign_files(tmp_path, monkeypatch):
         VectorRetriever(32).load(folder)
     with pytest.raises(DataError, match="nowhere: no index"):
         VectorRetriever(32).load(tmp_path / "nowhere")
-    monkeypatch.setattr(retri, "has_faiss", lambda: False)
+    with pytest.raises(DataError, match="made for another db_type than innerproduct; name"):
+        VectorRetriever(32, db_type="innerproduct").load(tmp_path / "other")
+    monkeypatch.setattr(vectorindex, "has_faiss", lambda: False)
     with pytest.raises(DataError, match="reading it needs the package faiss-cpu"):
         VectorRetriever(32).load(folder)
-    exact = filled()
-    exact.save(tmp_path / "exact")
-    file = tmp_path / "exact/exact_idx.npy"
+    filled().save(folder)  # the older faiss_idx there would be read instead
+    VectorRetriever(32).load(folder)
+    filled(db_type="innerproduct").save(tmp_path / "exact")
+    with pytest.raises(DataError, match="made for another db_type than flatl2"):
+        VectorRetriever(32).load(tmp_path / "exact")
+    filled().save(tmp_path / "exact")
+    file = tmp_path / "exact/exact_l2.npy"
     file.write_bytes(file.read_bytes()[:-100])
-    with pytest.raises(DataError, match=r"exact_idx.npy: truncated or no array"):
+    with pytest.raises(DataError, match=r"exact_l2.npy: truncated or no array"):
         VectorRetriever(32).load(tmp_path / "exact")
 
 

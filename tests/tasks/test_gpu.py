@@ -13,7 +13,7 @@ import torch
 from mmpt.io.candidates import candidates_path, read_candidates
 from mmpt.io.checkpoints import read_checkpoint
 from mmpt.losses import MMContraLoss
-from mmpt.modules import retri, vectorindex
+from mmpt.modules import vectorindex
 from mmpt.modules.retri import VectorRetriever
 from mmpt_cli import train
 
@@ -30,10 +30,6 @@ RETRIEVAL = {"retri_epoch": 1, "vectorpool_cls": "DistributedVideoVectorPool"}
 
 def on_gpu(arguments):
     return [a for a in arguments if a != "--cpu"]
-
-
-def losses_of(caplog):
-    return [r.getMessage() for r in caplog.records if r.getMessage().startswith("epoch")]
 
 
 @pytest.mark.parametrize("precision", [[], ["--fp16"], ["--bf16"]])
@@ -130,8 +126,7 @@ def test_contrast_over_two_processes(dtype, unit):
 
 
 def test_exact_search_on_the_gpu(monkeypatch):
-    for module in (retri, vectorindex):
-        monkeypatch.setattr(module, "has_faiss", lambda: False)
+    monkeypatch.setattr(vectorindex, "has_faiss", lambda: False)
     vectors = np.random.default_rng(0).standard_normal((500, 32)).astype(np.float32)
     names = [f"v{i}" for i in range(500)]
     found = []

@@ -5,20 +5,26 @@ import logging
 import os
 import re
 import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 import torch
 
 from mmpt.config import load_config
 from mmpt.errors import DataError
-from mmpt.io.candidates import candidates_path, read_candidates
+from mmpt.io.candidates import Candidates, candidates_path, read_candidates, write_candidates
 from mmpt.io.checkpoints import read_checkpoint
-from mmpt.modules import retri, vectorindex
+from mmpt.io.resume import newest_whole
+from mmpt.modules import vectorindex
 from mmpt.tasks import retritask
 from mmpt.tasks.retritask import VideoRetriTask
 from mmpt.tasks.task import Task, TrainingRun
 from mmpt_cli import train
 
+from ..ranks import run_ranks
 from .test_never_lost import wait_for
 from .test_training import _fresh_trainer  # noqa: F401
 from .test_two_processes import start_ranks
@@ -121,8 +127,7 @@ def test_vectors_do_not_depend_on_workers(retri_task, run, monkeypatch, tmp_path
 
 
 def test_without_faiss(retri_task, run, monkeypatch, caplog):
-    for module in (retri, vectorindex, retritask):
-        monkeypatch.setattr(module, "has_faiss", lambda: False)
+    monkeypatch.setattr(vectorindex, "has_faiss", lambda: False)
     task = retri_task()
     task.check_training(1)
     said = [r.getMessage() for r in caplog.records if "faiss" in r.getMessage()]
@@ -196,7 +201,7 @@ def change_batches(task, run, monkeypatch):
         ({"dataset": {"sampled_max_len": 30}}, None, r"\(other configuration\)"),
         ({"model": {"num_hidden_video_layers": 1}}, None, r"\(other configuration and weights\)"),
         ({}, truncate, r"videos0.json: truncated or no candidates file \(.*\)"),
-        ({}, change_batches, r"videos0.json: damaged: its batches are not"),
+        ({}, change_batches, r"videos0.json: damaged: it does not hold"),
     ],
 )
 def test_a_file_of_another_run_is_told(retri_task, run, monkeypatch, caplog, changes, spoil, line):
@@ -313,6 +318,66 @@ def test_two_processes_have_the_same_batches(workspace, forkserver, pool, backen
         assert not shares[0] & shares[1]
     else:
         assert [len(batches) for batches in lists] == [8, 0, 8, 0]
+
+
+def test_another_number_of_processes_inside_an_epoch(workspace, forkserver):
+    """Processes share an epoch's batches by their number: with another, the epoch begins anew."""
+    job = workspace.job(retri_epoch=1)
+    settings = {"num_workers": 0, "max_epoch": 2}
+    arguments = workspace.arguments(job, "runs/two", max_update=6, **settings)
+    assert [forkserver.wait(rank) for rank in start_ranks(forkserver, arguments)] == [0, 0]
+    arguments = workspace.arguments(job, "runs/two", max_update=None, **settings)
+    assert forkserver.run(arguments, "log") == 0
+    said = (workspace.folder / "log").read_text()
+    assert "written inside epoch 2 by 2 processes, this run has 1: the epoch begins anew" in said
+    assert "(other number of processes and weights); batches are retrieved anew\n" in said
+    status = json.loads((workspace.folder / "runs/two/status.json").read_text())
+    assert status["updates"] == 6 + 8
+
+
+def test_processes_that_find_different_things_agree(retri_task, run, monkeypatch):
+    """What one of them takes for another run's, none uses."""
+    for changed_rank in (0, 1):
+        assert run_ranks(2, agreed, str(run.save_dir), changed_rank) == [None, None]
+    assert run_ranks(2, agreed, str(run.save_dir), None) == [[["a"], ["b"]]] * 2
+
+
+def agreed(rank, folder, changed_rank):
+    made_from = {"data": "1", "weights": "2"}
+    here = candidates_path(folder, 1, rank)
+    write_candidates(here, Candidates([["a", "b"][rank : rank + 1]], made_from, {}))
+    now = {**made_from, "data": "other"} if rank == changed_rank else made_from
+    task = VideoRetriTask({})
+    return task._written(1, TrainingRun(folder), now)[0]
+
+
+@pytest.mark.parametrize(("retri_epoch", "slow_save"), [(1, False), (2, False), (2, True)])
+@pytest.mark.slow
+def test_a_stop_of_spawned_processes_while_videos_are_encoded(workspace, retri_epoch, slow_save):
+    """fairseq's own spawning: the status is the signal's, and after an epoch all leave in order,
+    the checkpoint being whole."""
+    job = workspace.job(retri_epoch=retri_epoch)
+    arguments = workspace.arguments(
+        job, "runs/two", num_workers=0, max_epoch=4, max_update=None, save_interval=9
+    )
+    command = [sys.executable, str(Path(__file__).with_name("spawned.py")), str(int(slow_save))]
+    log = workspace.folder / "log"
+    with log.open("w") as file:
+        child = subprocess.Popen(
+            [*command, *arguments, "--distributed-world-size=2", "--distributed-backend=gloo"],
+            stdout=file, stderr=subprocess.STDOUT, env={**os.environ, "OMP_NUM_THREADS": "1"},
+        )  # fmt: skip
+        end = time.monotonic() + 120
+        while "slow encoding" not in log.read_text():
+            assert time.monotonic() < end and child.poll() is None, log.read_text()
+            time.sleep(0.1)
+        child.send_signal(signal.SIGTERM)
+        assert child.wait(60) == 143, log.read_text()
+    said = log.read_text()
+    assert "Traceback" not in said
+    if retri_epoch > 1:
+        assert "stopped by SIGTERM between two epochs" in said
+        assert newest_whole("runs/two").updates == 4
 
 
 def test_a_stop_between_two_epochs(workspace, forkserver):

@@ -185,11 +185,14 @@ def test_every_validation_sees_the_same_clips(task):
         ({"max_epoch": 0, "max_update": 10}, False),
     ],
 )
-def test_what_retrieval_needs_is_looked_at_where_a_run_comes_that_far(workspace, limits, retrieves):
+def test_what_retrieval_needs_is_looked_at_where_a_run_comes_that_far(
+    workspace, monkeypatch, limits, retrieves
+):
     """Hours before it is needed."""
+    monkeypatch.setattr("mmpt.modules.vectorindex.has_faiss", lambda: False)
     jobs = {
         r"num_cands is not set, and retri_epoch: 6": {"num_cands": None},
-        r"meta_processor: ShardedHow2MetaProcessor has no groups": {"dataset": ONE_VIDEO},
+        r"db_type: pq needs the package faiss-cpu": {"db_type": "pq"},
     }
     for message, changes in jobs.items():
         job = workspace.job(retri_epoch=6, **changes)
@@ -199,6 +202,13 @@ def test_what_retrieval_needs_is_looked_at_where_a_run_comes_that_far(workspace,
                 FairseqMMTask(args)
         else:
             FairseqMMTask(args)
+
+
+def test_a_task_that_regroups_videos_needs_groups(workspace):
+    job = workspace.job(retri_epoch=None, dataset=ONE_VIDEO)
+    args = Namespace(taskconfig=job, save_dir="runs/t", seed=3, max_epoch=1, max_update=0)
+    with pytest.raises(ConfigError, match=r"ShardedHow2MetaProcessor has no groups .* task: Task"):
+        FairseqMMTask(args)
 
 
 def test_a_job_without_data():

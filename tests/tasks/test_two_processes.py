@@ -85,6 +85,33 @@ def test_stopped_resumed_and_equal_to_one_process(without_dropout, forkserver, b
     assert joint["criterion"]["mmloss.sequence_contrast.logit_scale"] != pytest.approx(2.65926)
 
 
+@pytest.mark.parametrize("backend", ["no_c10d", "c10d"])
+def test_contrast_over_processes_has_no_factor(without_dropout, forkserver, backend):
+    """One step of plain gradient descent, which would show a factor: two processes that gather each
+    other's batch, and one process on both."""
+    workspace = without_dropout
+    ids = (workspace.folder / "data/how2/how2_s3d_train.lst").read_text().split()
+    (workspace.folder / "eight.lst").write_text("\n".join(ids[:8]) + "\n")
+    job = workspace.job(
+        retri_epoch=None,
+        model={"layernorm_only": False},
+        dataset={"num_video_per_batch": 4, "train_path": "eight.lst"},
+        loss={"gather_negatives": True, "sequence_contrast": {"learn_temperature": True}},
+    )
+    settings = {
+        "num_workers": 0, "max_epoch": 1, "max_update": 1, "optimizer": "sgd", "lr": 0.1,
+        "adam_betas": None, "clip_norm": 0, "warmup_updates": 0, "ddp_backend": backend,
+    }  # fmt: skip
+    ranks = start_ranks(forkserver, workspace.arguments(job, "runs/two", **settings))
+    assert [forkserver.wait(rank) for rank in ranks] == [0, 0]
+    alone = workspace.arguments(job, "runs/one", batch_size=2, **settings)
+    assert forkserver.run(alone, "log") == 0
+    joint, single = (read_checkpoint(f"runs/{run}/checkpoint_last.pt") for run in ("two", "one"))
+    assert_close(joint["model"], single["model"])
+    assert_close(joint["criterion"], single["criterion"])
+    assert joint["criterion"]["mmloss.sequence_contrast.logit_scale"] != pytest.approx(2.65926)
+
+
 @pytest.mark.slow
 def test_through_torchrun(without_dropout):
     workspace = without_dropout
