@@ -413,7 +413,7 @@ def test_a_mistake_in_the_last_file_shows_first(ready):
 def test_keys_come_from_the_schema():
     assert missing.SPLIT_KEYS == paths.SPLIT_KEYS
     assert missing.DISK_SPLITS == paths.DISK_SPLITS
-    assert {"vfeat_dir", "annotation_path"} == missing.FOLDERS
+    assert {"vfeat_dir", "annotation_path", "target_dir"} == missing.FOLDERS
     test = missing.needed_keys(["test"])
     assert {"test_path", "anno_path", "vfeat_dir", "tfeat_dir", "json_path"} <= set(test)
     assert not {"train_path", "val_path", "target_dir"} & set(test)
