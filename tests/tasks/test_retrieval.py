@@ -152,6 +152,22 @@ def test_a_video_that_the_model_makes_nan_of(retri_task, run, monkeypatch):
     assert not candidates_path(run.save_dir, 1, 0).exists()
 
 
+def test_shares_that_fill_no_batch(retri_task, run, monkeypatch, caplog):
+    """Of several processes, each searching its own share: one is said, all are an error."""
+    task = retri_task()
+    drawn = retritask._Drawn(8, [["trainVid_000-x", "trainVid_001-x"]], 0.5, 0.25)
+    small = retritask._Drawn(1, [], 0.0, 0.0)
+    shares = [[drawn, small], [small, small]]
+    monkeypatch.setattr(task, "_draw", lambda *_: drawn)
+    monkeypatch.setattr(task, "_written", lambda *_: (None, {}))
+    monkeypatch.setattr(retritask, "exchange_objects", lambda _: shares.pop(0))
+    assert task.retrieve_candidates(1, run) == drawn.batches
+    assert "epoch 1: 1 videos are in no batch" in caplog.text
+    assert "mates 0.500, in random groups 0.250" in caplog.text
+    with pytest.raises(DataError, match=r"16 videos, .* do not fill one batch of 2 in any of them"):
+        task.retrieve_candidates(1, run)
+
+
 # ----------------------------------------------------------------------------- written batches
 
 
