@@ -74,6 +74,7 @@ class FairseqMMTask(LegacyFairseqTask):
         where a stop was asked for."""
         self.losses = LossWatch(setting(config, "non_finite_limit", NON_FINITE_LIMIT))
         self.some_skipped = False
+        self.nothing_left = False
         self.telemetry = Telemetry(self._pictures(config))
         if is_training(args):
             watch_training(self.telemetry)
@@ -137,9 +138,15 @@ class FairseqMMTask(LegacyFairseqTask):
         epoch = kwargs.get("epoch", 1)
         # fairseq also asks for the epoch after the last one, and then does not train it
         beyond = epoch > (getattr(self.args, "max_epoch", 0) or math.inf)
-        if dataset is self.datasets.get("train") and not beyond and not self._is_complete():
-            seed, num_workers = kwargs.get("seed", 1), kwargs.get("num_workers", 0)
-            self.mmtask.begin_epoch(epoch, self._run(seed, num_workers))
+        if dataset is self.datasets.get("train"):
+            self.nothing_left = beyond or self._is_complete()
+            if not self.nothing_left:
+                seed, num_workers = kwargs.get("seed", 1), kwargs.get("num_workers", 0)
+                self.mmtask.begin_epoch(epoch, self._run(seed, num_workers))
+        elif self.nothing_left:
+            # fairseq tries the validation set before it sees that nothing is left to train, and
+            # keeps the loader: its workers would be waited for, five seconds each, at the end
+            kwargs["num_workers"] = 0
         return super().get_batch_iterator(dataset, *args, **kwargs)
 
     def _is_complete(self) -> bool:

@@ -74,10 +74,13 @@ def has_ended(pid: int) -> bool:
 def serve() -> None:
     import torch
 
+    from mmpt.modules import vectorindex
     from mmpt_cli import train
 
     train.use_fairseq_logging()
     train.register()
+    if vectorindex.has_faiss():
+        vectorindex._faiss()
     torch.set_num_threads(1)
     print("ready", flush=True)
     for line in sys.stdin:
@@ -110,14 +113,14 @@ def keep_trainer() -> list:
 
 
 def slow_down_encoding() -> None:
-    """Every batch that retrieval encodes says so, and takes a second."""
+    """Every batch that retrieval encodes says so, and takes a moment."""
     from mmpt.tasks import encoding
 
     by_us = encoding._moved
 
     def moved(*args):
         print("slow encoding", flush=True)
-        time.sleep(1)
+        time.sleep(0.3)
         return by_us(*args)
 
     encoding._moved = moved

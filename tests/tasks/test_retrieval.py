@@ -2,6 +2,7 @@
 
 import json
 import logging
+import multiprocessing
 import os
 import re
 import signal
@@ -296,6 +297,7 @@ def test_every_epoch_trains_on_its_batches_and_resumes_inside(workspace, monkeyp
     again = workspace.arguments(job, "runs/parts", **{**settings, "max_update": 24})
     train.main(again)  # complete: nothing is encoded for a further epoch
     assert "encoded" not in caplog.text
+    assert multiprocessing.active_children() == [], "loader workers outlive a complete run"
 
 
 @pytest.mark.parametrize(
