@@ -1,7 +1,7 @@
 """`mmpt paper`: the paper's recipe, from pretraining to a table of zero-shot results.
 
     bash run.sh paper --dryrun         what is missing, and the commands
-    bash run.sh paper                  the pretraining, then every test_*_zs.yaml, then the table
+    bash run.sh paper                  the pretraining, the zero-shot evaluations, then the table
     bash run.sh paper --only eval      the evaluations of a checkpoint that is there
 
 Before anything starts, all that is missing is listed at once: data, checkpoints, GPUs, packages.
@@ -39,6 +39,8 @@ ORDER = (
     *("coin", "how2align"),
 )
 """The `*` of the evaluations in the order of their running; others follow by name."""
+NOT_OF_THE_PAPER = ("crosstask", "didemo")
+"""Evaluations that VideoCLIP reports and Norton's paper does not."""
 JOB_TYPE = "local_small"
 """The paper's: 2 GPUs."""
 HALVES = ("pretrain", "eval")
@@ -158,14 +160,12 @@ def finished_before(job: Job) -> str | None:
 
 
 def evaluation_files(folder: Path) -> list[str]:
-    """The zero-shot job files of a folder, in the order in which they run."""
+    """The paper's zero-shot job files in a folder, and those of one's own, in their order."""
     before, after = EVALUATIONS.split("*")
-
-    def place(path: Path) -> tuple[int, str]:
-        task = path.name.removeprefix(before).removesuffix(after)
-        return (ORDER.index(task) if task in ORDER else len(ORDER)), task
-
-    return [str(path) for path in sorted(folder.glob(EVALUATIONS), key=place)]
+    paths = {p.name.removeprefix(before).removesuffix(after): p for p in folder.glob(EVALUATIONS)}
+    tasks = sorted(paths.keys() - set(NOT_OF_THE_PAPER))
+    tasks.sort(key=lambda task: ORDER.index(task) if task in ORDER else len(ORDER))
+    return [str(paths[task]) for task in tasks]
 
 
 def report(missing: Sequence[Missing], skipped: dict[str, list[str]], final: bool) -> str:

@@ -225,7 +225,7 @@ def evaluate_checkpoint(
         CheckpointError: it cannot be read, is of another model, or holds NaN.
         NonFiniteScores: the scores are, although its weights are finite.
     """
-    from mmpt.evaluators.base import NonFiniteScores
+    from mmpt.evaluators.base import Measured, NonFiniteScores
     from mmpt.io.checkpoints import load_model, sha256_of
 
     require_file(file)
@@ -240,16 +240,17 @@ def evaluate_checkpoint(
     model.to(device)
     try:
         outputs = job.evaluator.predictor.predict_loop(model, job.loader, scores_name)
-        metrics = {} if only_predicts else job.evaluator.metric.compute_metrics(**outputs)
+        found = Measured({}, {}) if only_predicts else job.evaluator.metric.measure(**outputs)
     except NonFiniteScores as error:
         check_weights(model, file)
         raise NonFiniteScores(f"{error} (checkpoint {file})") from error
-    if metrics:
-        job.evaluator.metric.print_computed_metrics(metrics)
+    if found.metrics:
+        job.evaluator.metric.print_computed_metrics(*found)
     return {
         "checkpoint": str(file),
         "sha256": digest,
-        "metrics": metrics,
+        "metrics": found.metrics,
+        "intervals": {name: list(ends) for name, ends in found.intervals.items()},
         "missing": unused.missing,
         "unexpected": unused.unexpected,
         "scores": f"{scores_name}{job.evaluator.predictor.scores_suffix}",

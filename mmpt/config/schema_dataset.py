@@ -38,11 +38,17 @@ class DatasetSection:
     )
     caption_pkl_path: str | None = key("captions that the token extractor reads", unit="path")
     target_dir: str | None = key("where the extractor writes shards", unit="path of a folder")
-    train_csv_path: str | None = key("CrossTask: all videos", unit="path")
-    val_csv_path: str | None = key("CrossTask: videos kept out of training", unit="path")
+    train_csv_path: str | None = key(
+        "CrossTask: the videos that training and test are drawn from", unit="path"
+    )
+    val_csv_path: str | None = key("CrossTask: videos kept out of training and test", unit="path")
     primary_path: str | None = key("CrossTask: primary tasks and their steps", unit="path")
-    related_path: str | None = key("CrossTask: related tasks and their steps", unit="path")
-    n_train: int | None = key("CrossTask: training videos of a task", low=1, unit="videos")
+    related_path: str | None = key(
+        "CrossTask: related tasks; not read, since they are not annotated", unit="path"
+    )
+    n_train: int | None = key(
+        "CrossTask: training videos of a task, the others are the test", low=1, unit="videos"
+    )
     num_labels: int | None = key("labels of a classifier, background included", 779, low=1)
 
     # how long

@@ -4,7 +4,7 @@ import itertools
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -12,11 +12,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from mmpt.config.access import setting
-from mmpt.errors import DataError
+from mmpt.errors import DataError, first_few
+from mmpt.evaluators.statistics import Statistic, bootstrap_interval, value
 from mmpt.io.atomic import atomic_write
-
-NAMES_SHOWN = 3
-"""So many of the videos or texts that are bad are named."""
 
 
 class NonFiniteScores(DataError):
@@ -81,6 +79,18 @@ class Predictor:
         raise NotImplementedError
 
 
+class Measured(NamedTuple):
+    """What a metric found.
+
+    Attributes:
+        metrics: the numbers, by name.
+        intervals: the ends of the 95 % interval of those that have one.
+    """
+
+    metrics: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+
+
 class Metric:
     """Turns predictions into numbers.
 
@@ -97,20 +107,55 @@ class Metric:
         """The numbers, by name."""
         raise NotImplementedError
 
+    def measure(self, **outputs) -> Measured:
+        """The numbers, and their intervals where the metric has any."""
+        return Measured(self.compute_metrics(**outputs), {})
+
     def best_metric(self, metric: Mapping[str, float]) -> float:
         """The number that checkpoints are compared by."""
         return metric[self.metric_names[0]]
 
-    def print_computed_metrics(self, metrics: Mapping[str, float]) -> str:
-        """One line of text; printed and returned."""
-        line = "  ".join(f"{name} {metrics[name]:.4f}" for name in self.metric_names)
-        print(line)
-        return line
+    def print_computed_metrics(
+        self,
+        metrics: Mapping[str, float],
+        intervals: Mapping[str, tuple[float, float]] | None = None,
+    ) -> str:
+        """A line a number, with its interval; printed and returned."""
+        width = max(map(len, metrics), default=0)
+        lines = [f"  {name:{width}}  {metrics[name]:.4f}" for name in metrics]
+        for place, name in enumerate(metrics):
+            if name in (intervals or {}):
+                low, high = intervals[name]
+                lines[place] += f"  [{low:.4f}, {high:.4f}]"
+        text = "\n".join(lines)
+        print(text)
+        return text
 
     def save_metrics(self, path: str | Path, metrics: Mapping[str, float]) -> None:
         """Writes the numbers as JSON."""
         with atomic_write(path) as handle:
             handle.write((json.dumps(dict(metrics), indent=2) + "\n").encode())
+
+
+class StatisticsMetric(Metric):
+    """A metric whose numbers are kept video by video, so that they come with intervals."""
+
+    def statistics(self, **outputs) -> dict[str, Statistic]:
+        """What is measured, by name, in the order of printing; each metric defines its own."""
+        raise NotImplementedError
+
+    def compute_metrics(self, *args, **outputs) -> dict[str, float]:
+        """The numbers, by name; takes what `statistics` takes."""
+        return {name: value(found) for name, found in self.statistics(*args, **outputs).items()}
+
+    def measure(self, *args, **outputs) -> Measured:
+        """The numbers and their intervals, of 1,000 draws of the videos."""
+        found = self.statistics(*args, **outputs)
+        drawn = {name: bootstrap_interval(statistic) for name, statistic in found.items()}
+        return Measured(
+            {name: value(statistic) for name, statistic in found.items()},
+            {name: interval for name, interval in drawn.items() if interval is not None},
+        )
 
 
 def device_of(model: nn.Module) -> torch.device:
@@ -150,8 +195,7 @@ def check_encoded(finite: Iterable[bool], names: Iterable[str], what: str) -> No
     names, finite = list(names), list(finite)
     bad = [str(name) for name, good in zip(names, finite, strict=True) if not good]
     if bad:
-        shown = ", ".join(bad[:NAMES_SHOWN]) + (", …" if len(bad) > NAMES_SHOWN else "")
         raise NonFiniteScores(
-            f"{what}: the model gives NaN or inf for {len(bad)} of {len(names)}: {shown}; look at "
-            "what it was given (features far from those that it was trained on?)"
+            f"{what}: the model gives NaN or inf for {len(bad)} of {len(names)}: {first_few(bad)}; "
+            "look at what it was given (features far from those that it was trained on?)"
         )

@@ -17,7 +17,7 @@ from torch.nn.functional import normalize
 
 from mmpt.config.access import setting
 from mmpt.errors import ConfigError, DataError
-from mmpt.evaluators.base import Metric, Predictor, check_encoded, check_finite
+from mmpt.evaluators.base import Predictor, StatisticsMetric, check_encoded, check_finite
 from mmpt.evaluators.htm_protocol import (
     UNTOUCHED,
     WINDOW,
@@ -27,6 +27,7 @@ from mmpt.evaluators.htm_protocol import (
     merge_windows,
     reach,
 )
+from mmpt.evaluators.statistics import PairShare, Share, Statistic
 
 logger = logging.getLogger(__name__)
 
@@ -191,14 +192,14 @@ def cut_windows(vfeats: Tensor, windows: Sequence[Window], slots: int) -> tuple[
     return cut, mask
 
 
-class HTMAlignMetric(Metric):
+class HTMAlignMetric(StatisticsMetric):
     """Recall: alignable sentences whose best second is right.  AUC: is it alignable at all."""
 
     metric_names = ("Recall", "AUC")
 
-    def compute_metrics(
+    def statistics(
         self, outputs: Sequence[np.ndarray], targets: Sequence[np.ndarray], **ignored
-    ) -> dict[str, float]:
+    ) -> dict[str, Statistic]:
         """The two numbers over all videos; what could be reached at all is logged.
 
         Args:
@@ -221,10 +222,10 @@ class HTMAlignMetric(Metric):
                     f"HTM-Align: none of the {len(aligned)} sentences is {kind}; Recall needs "
                     "alignable ones, AUC and the choice of windows need the others"
                 )
-        from sklearn.metrics import roc_auc_score  # slow to import
-
-        found = np.concatenate([hits(s, t) for s, t in zip(outputs, targets, strict=True)])
-        best = np.concatenate([similarity.max(axis=1) for similarity in outputs])
+        found = [hits(s, t) for s, t in zip(outputs, targets, strict=True)]
+        right, alignable = ([f(video) for video in found] for f in (np.sum, len))
+        best = [similarity.max(axis=1) for similarity in outputs]
+        flags = [video[:, 0] == 1 for video in targets]
         limits = reach([similarity > UNTOUCHED for similarity in outputs], targets)
         logger.info(
             "HTM-Align: %d videos, %d alignable and %d other sentences; the windows allow Recall "
@@ -234,7 +235,10 @@ class HTMAlignMetric(Metric):
             *limits.best.values(),
             *limits.chance.values(),
         )
-        return {"Recall": float(found.mean()), "AUC": float(roc_auc_score(aligned, best))}
+        return {
+            "Recall": Share(np.array(right)[:, None], np.array(alignable)[:, None]),
+            "AUC": PairShare.of_scores(best, flags),
+        }
 
 
 def _check(outputs: Sequence[np.ndarray], targets: Sequence[np.ndarray]) -> None:

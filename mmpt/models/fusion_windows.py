@@ -99,10 +99,25 @@ class MMFusionShareActionLocalization(_OneVideo):
         Raises:
             DataError: more than one video.
         """
+        text = self.forward_text(one_video("caps", caps, 1), one_video("cmasks", cmasks, 1))
+        return {"logits": self.localize(vfeats, vmasks, text.pooled)}
+
+    def localize(self, vfeats: Tensor, vmasks: Tensor, text: Tensor) -> Tensor:
+        """The logits of `forward` for steps that are encoded already.
+
+        Args:
+            vfeats: float [1, W, V, vfeat_dim]; vmasks: bool [1, W, V].
+            text: float [K, hidden], pooled, on any device.
+
+        Returns:
+            [frames, K].
+
+        Raises:
+            DataError: more than one video.
+        """
         vmasks = one_video("vmasks", vmasks, 1).bool()
         states = self._windows(one_video("vfeats", vfeats, 2), vmasks, output_hidden_states=True)
-        text = self.forward_text(one_video("caps", caps, 1), one_video("cmasks", cmasks, 1))
-        return {"logits": states[:, 1:-1][vmasks] @ text.pooled.T}
+        return states[:, 1:-1][vmasks] @ text.to(states).T
 
 
 class MMFusionSeparateActionLocalization(MMFusionShareActionLocalization, MMFusionSeparate):

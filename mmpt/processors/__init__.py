@@ -5,12 +5,31 @@ text_processor,aligner}` then knows it.
 """
 
 from mmpt.processors.dsprocessor import (
+    COINActionSegmentationAligner,
+    COINActionSegmentationMetaProcessor,
+    COINActionSegmentationTextProcessor,
+    CrossTaskAligner,
+    CrossTaskMetaProcessor,
+    CrossTaskTextProcessor,
+    CrossTaskVideoProcessor,
+    DiDeMoAligner,
+    DiDeMoMetaProcessor,
+    DiDeMoTextProcessor,
     DSAligner,
     HTMAlignAligner,
     HTMAlignMetaProcessor,
     HTMAlignTextProcessor,
     MSRVTTMetaProcessor,
+    MSRVTTQAAligner,
+    MSRVTTQAMetaProcessor,
+    MSRVTTQATextProcessor,
     MSRVTTTextProcessor,
+    YoucookFullVideoBGAligner,
+    YoucookFullVideoBGMetaProcessor,
+    YoucookFullVideoBGProcessor,
+    YoucookFullVideoBGTextProcessor,
+    YoucookMetaProcessor,
+    YoucookVideoProcessor,
 )
 from mmpt.processors.how2processor import (
     FixedLenAligner,
@@ -40,34 +59,53 @@ def _by_name(*classes: type) -> dict[str, type]:
 
 
 META_PROCESSORS = _by_name(
+    COINActionSegmentationMetaProcessor,
+    CrossTaskMetaProcessor,
+    DiDeMoMetaProcessor,
     HTMAlignMetaProcessor,
     How2MetaProcessor,
     MSRVTTMetaProcessor,
+    MSRVTTQAMetaProcessor,
     ShardedHow2MetaProcessor,
     ShardedHow2VideoRetriMetaProcessor,
+    YoucookFullVideoBGMetaProcessor,
+    YoucookMetaProcessor,
 )
 VIDEO_PROCESSORS = _by_name(
+    CrossTaskVideoProcessor,
     ShardedVideoProcessor,
     ShardedVideoRetriVideoProcessor,
     VideoProcessor,
+    YoucookFullVideoBGProcessor,
+    YoucookVideoProcessor,
 )
 TEXT_PROCESSORS = _by_name(
+    COINActionSegmentationTextProcessor,
+    CrossTaskTextProcessor,
+    DiDeMoTextProcessor,
     HTMAlignTextProcessor,
+    MSRVTTQATextProcessor,
     MSRVTTTextProcessor,
     PKLJSONStrTextProcessor,
     ShardedTextProcessor,
     ShardedVideoRetriTextProcessor,
     TextProcessor,
+    YoucookFullVideoBGTextProcessor,
 )
 ALIGNERS = _by_name(
+    COINActionSegmentationAligner,
+    CrossTaskAligner,
     DSAligner,
+    DiDeMoAligner,
     FixedLenAligner,
     HTMAlignAligner,
+    MSRVTTQAAligner,
     OverlappedAligner,
     StartClipAligner,
     VariedLenAligner,
     VideoRetriAligner,
     VideoRetriOverlappedAligner,
+    YoucookFullVideoBGAligner,
 )
 ROLES = {
     "meta_processor": META_PROCESSORS,

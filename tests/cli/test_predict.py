@@ -71,7 +71,10 @@ def test_published_scores_and_metrics(workspace, golden, golden_dir):
     scores = np.load(workspace / "runs/retri" / result["scores"])
     wanted = golden("models_data/predictors.npz")["vtt.outputs"]
     assert np.abs(scores - wanted).max() < 1e-4 * np.abs(wanted).max()
-    assert result["metrics"] == described["metrics"]
+    published = {name: result["metrics"][name] for name in described["metrics"]}
+    assert published == described["metrics"]
+    low, high = result["intervals"]["R1"]
+    assert low <= result["metrics"]["R1"] <= high
     assert result["missing"] == [] and result["unexpected"] == []
     assert result["items"] == 7 and len(result["sha256"]) == 64
     assert content["best"] == 0 and content["selected_on_test"] is False

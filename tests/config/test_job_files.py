@@ -276,6 +276,17 @@ CROSSTASK = (
     )
     | model("MMFusionSeparateActionLocalization")
 )
+CROSSTASK_FT = (
+    CROSSTASK
+    | dataset(train_path=f"{CROSSTASK_FOLDER}/videos.csv")
+    | trainer(5e-5, 122, 5, batch_size=1)
+    | {"task_type": "sweep_small", "loss.loss_cls": "BCE"}
+)
+DIDEMO = (
+    processors("DiDeMoMetaProcessor", "VideoProcessor", "DiDeMoTextProcessor", "DiDeMoAligner")
+    | dataset(test_path="data/didemo/test_data.json", vfeat_dir="data/feat/feat_didemo_s3d")
+    | model()
+)
 CROSSTASK_TEST = CROSSTASK | dataset(test_path=f"{CROSSTASK_FOLDER}/videos_val.csv")
 
 EXPECTED = {
@@ -326,22 +337,28 @@ EXPECTED = {
     "norton/test_how2align_zs": evaluation("HTMAlignPredictor", "HTMAlignMetric", checkpoint=None)
     | dataset(anno_path="data/how2-align/htm_align.json", vfeat_dir="data/how2-align/")
     | model(),
+    "norton/test_didemo_zs": evaluation("DiDeMoPredictor", "DiDeMoMetric") | DIDEMO,
+    "norton/crosstask_ft": CROSSTASK_FT
+    | restore(f"{NORTON}/checkpoint_best.pt")
+    | {"fairseq.checkpoint.save_dir": f"{NORTON}/crosstask"},
+    "norton/test_crosstask_zs": evaluation("CrossTaskPredictor", "CrossTaskMetric", batch_size=1)
+    | CROSSTASK_TEST,
+    "norton/test_crosstask_ft": evaluation(
+        "CrossTaskPredictor",
+        "CrossTaskMetric",
+        batch_size=1,
+        checkpoint=f"{NORTON}/crosstask",
+        save=f"{NORTON}/crosstask/",
+    )
+    | CROSSTASK_TEST,
     "videoclip/how2_pretrain": VIDEOCLIP_HOW2,
     "videoclip/test_didemo_zs": evaluation(
         "DiDeMoPredictor", "DiDeMoMetric", checkpoint=VIDEOCLIP, save=VIDEOCLIP
     )
-    | processors("DiDeMoMetaProcessor", "VideoProcessor", "DiDeMoTextProcessor", "DiDeMoAligner")
-    | dataset(test_path="data/didemo/test_data.json", vfeat_dir="data/feat/feat_didemo_s3d")
-    | model(),
-    "videoclip/crosstask_videoclip": CROSSTASK
-    | dataset(train_path=f"{CROSSTASK_FOLDER}/videos.csv")
-    | trainer(5e-5, 122, 5, batch_size=1)
+    | DIDEMO,
+    "videoclip/crosstask_videoclip": CROSSTASK_FT
     | restore(f"{VIDEOCLIP}/checkpoint_best.pt")
-    | {
-        "fairseq.checkpoint.save_dir": f"{VIDEOCLIP}/crosstask",
-        "task_type": "sweep_small",
-        "loss.loss_cls": "BCE",
-    },
+    | {"fairseq.checkpoint.save_dir": f"{VIDEOCLIP}/crosstask"},
     "videoclip/test_crosstask_videoclip": evaluation(
         "CrossTaskPredictor",
         "CrossTaskMetric",

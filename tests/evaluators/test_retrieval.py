@@ -10,7 +10,9 @@ from torch import nn
 from mmpt.errors import ConfigError, DataError
 from mmpt.evaluators import Evaluator, RetrievalMetric, RetrievalPredictor
 from mmpt.evaluators.base import NonFiniteScores, check_encoded
-from mmpt.evaluators.retrieval import retrieval_ranks
+from mmpt.evaluators.retrieval import column_ranks, retrieval_ranks
+
+from .published import collated, described, job, small_model, text_of, video_of
 
 CASES = ("0", "1", "2", "allequal", "f32", "rect", "ties_large", "ties_small")
 
@@ -28,11 +30,41 @@ def test_published_ranks(golden, case):
         assert metrics[name] == stored[f"out_{name}"].item()
 
 
-def test_row_blocks_do_not_change_the_ranks(monkeypatch):
-    scores = np.random.default_rng(0).integers(0, 4, (50, 60)).astype(np.float32)
-    whole = retrieval_ranks(scores)
-    monkeypatch.setattr("mmpt.evaluators.retrieval.RANKS_AT_ONCE", 7 * 60)
-    assert np.array_equal(retrieval_ranks(scores), whole)
+@pytest.mark.parametrize("rows", [1, 7, 128, 255])
+@pytest.mark.parametrize("items", [1, 50, 300])
+def test_columns_are_ranked_as_rows_are(rows, items, monkeypatch):
+    monkeypatch.setattr("mmpt.evaluators.retrieval.ROWS_AT_ONCE", rows)
+    for levels in (2, 5, 10**6):
+        scores = np.random.default_rng(levels).integers(0, levels, (items, items))
+        scores = scores.astype(np.float32)
+        assert np.array_equal(column_ranks(scores), retrieval_ranks(scores.T))
+    largest = np.ones((items, items)) - np.eye(items)  # every other row is better
+    assert (column_ranks(largest) == items - 1).all()
+
+
+@pytest.mark.parametrize("case", ["0", "ties_small"])
+def test_video_to_text_is_text_to_video_turned_around(case, golden):
+    scores = golden(f"losses_metrics/metric_retrieval_{case}.npz")["in_scores"]
+    there = RetrievalMetric().compute_metrics(outputs=scores)
+    back = RetrievalMetric().compute_metrics(outputs=scores.T)
+    assert list(there) == list(RetrievalMetric.metric_names)
+    for name in ("R1", "R5", "R10", "MR"):
+        assert (there[f"V2T-{name}"], there[name]) == (back[name], back[f"V2T-{name}"])
+
+
+def test_more_videos_than_texts_go_one_way():
+    found = RetrievalMetric().compute_metrics(outputs=np.eye(3, 5))
+    assert found == {"R1": 1.0, "R5": 1.0, "R10": 1.0, "MR": 1.0}
+
+
+def test_clips_of_one_video_are_drawn_together():
+    scores = np.eye(4)
+    scores[2:, :2] = 2  # both clips of the second video are missed
+    found = RetrievalMetric().measure(outputs=scores, video_ids=["a", "a", "b", "b"])
+    assert found.metrics["R1"] == 0.5 and found.metrics["MR"] == 2.0
+    assert found.intervals["R1"] == (0.0, 1.0) and found.intervals["MR"] == (1.0, 3.0)
+    with pytest.raises(DataError, match="retrieval: 3 video ids for 4 items"):
+        RetrievalMetric().measure(outputs=scores, video_ids=["a", "a", "b"])
 
 
 @pytest.mark.parametrize("shape", [(4,), (0, 0), (5, 4)])
@@ -41,11 +73,17 @@ def test_wrong_shapes(shape):
         retrieval_ranks(np.zeros(shape))
 
 
-def test_nan_is_an_error_not_a_perfect_score():
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_nan_is_an_error_not_a_perfect_score(bad):
     scores = np.eye(3)
-    scores[1, 1] = np.nan
-    with pytest.raises(DataError, match="1 of 9 scores are NaN"):
+    scores[1, 1] = bad
+    with pytest.raises(DataError, match="1 of 9 scores are NaN or infinite"):
         RetrievalMetric().compute_metrics(outputs=scores)
+
+
+@pytest.mark.filterwarnings("error")
+def test_large_scores_are_finite():
+    assert RetrievalMetric().compute_metrics(outputs=3e38 * np.eye(3, dtype=np.float32))["R1"] == 1
 
 
 def test_save_and_print(tmp_path, capsys):
@@ -88,6 +126,26 @@ def test_predictor(tinybert, tmp_path):
     assert outputs["video_ids"] == ["video4", "video5", "video6"] and len(outputs["texts"]) == 3
     assert np.array_equal(np.load(tmp_path / "scores.npy"), outputs["outputs"])
     assert evaluator.evaluate(model, samples, None)["R1"] == 1.0
+
+
+def test_published_scores_of_clips(tinybert, golden, golden_dir):
+    """YouCook: a clip is known by (video, start, end), and drawn with its video."""
+    config, arrays = job(tinybert), golden("models_data/predictors.npz")
+    stored = described(golden_dir)
+    items = []
+    for (video, start, end), text in stored["yc_meta_use_annotation_True"]:
+        caps, cmasks = text_of(config, text)
+        vfeats, vmasks = video_of(config, arrays[f"yc.feat.{video}"][start:end])
+        item = {"caps": caps, "cmasks": cmasks, "vfeats": vfeats, "vmasks": vmasks}
+        items.append({**item, "video_id": (video, start, end)})
+    model = small_model(tinybert, "MMFusionSeparate", golden_dir=golden_dir)
+    batches = [collated(items[:4]), collated(items[4:])]
+    found = RetrievalPredictor(config).predict_loop(model, batches, None)
+    np.testing.assert_allclose(found["outputs"], arrays["yc.outputs"], rtol=1e-5, atol=1e-4)
+    assert found["texts"] == stored["yc"]["texts"]
+    assert found["video_ids"] == stored["yc"]["video_ids"]
+    measured = RetrievalMetric().compute_metrics(**found)
+    assert {name: measured[name] for name in stored["yc"]["metrics"]} == stored["yc"]["metrics"]
 
 
 def test_unknown_names(tinybert):

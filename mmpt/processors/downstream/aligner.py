@@ -1,8 +1,10 @@
-"""The aligner of data sets with one text a video."""
+"""The aligner of data sets with one text a video, and what those with several texts share."""
 
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from mmpt.processors.processor import Aligner
 
@@ -28,3 +30,16 @@ class DSAligner(Aligner):
             "vmasks": vmasks,
             "video_id": video_id,
         }
+
+
+class TextsAligner(Aligner):
+    """An aligner of several texts a video."""
+
+    def build_texts(self, ids: list[list[int]]) -> tuple[Tensor, Tensor]:
+        """K texts as sequences: caps int64 and cmasks bool, both [K, max_len - max_video_len].
+
+        Args:
+            ids: the token ids of each text, without special tokens; cut where they do not fit.
+        """
+        built = [self._build_text_seq(text) for text in ids]
+        return torch.stack([caps for caps, _ in built]), torch.stack([mask for _, mask in built])

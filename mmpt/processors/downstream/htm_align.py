@@ -7,7 +7,6 @@ seconds of it; otherwise (0) they are the seconds of the narration itself.
 Source: Temporal Alignment Networks (Han et al., CVPR 2022), whose annotation this is.
 """
 
-import math
 import reprlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -16,15 +15,14 @@ import numpy as np
 import torch
 
 from mmpt.errors import DataError
-from mmpt.processors.downstream.msrvtt import require_features
+from mmpt.processors.downstream.aligner import TextsAligner
+from mmpt.processors.downstream.features import require_features
+from mmpt.processors.downstream.segments import ROUNDING_SECONDS, check_segment
 from mmpt.processors.paths import read_json, required_file, required_folder
-from mmpt.processors.processor import Aligner, MetaProcessor, TextProcessor
+from mmpt.processors.processor import MetaProcessor, TextProcessor
 
 SECTION = "HTM-Align"
 """The section of DATASET.md about these files."""
-
-ROUNDING_SECONDS = 1
-"""How far past the last feature a sentence may begin: features are whole seconds."""
 
 
 class Sentence(NamedTuple):
@@ -71,7 +69,7 @@ class HTMAlignTextProcessor(TextProcessor):
         return {"cap": ids, "sentences": sentences}
 
 
-class HTMAlignAligner(Aligner):
+class HTMAlignAligner(TextsAligner):
     """A whole video and all of its sentences; windows are cut by who evaluates."""
 
     def __call__(
@@ -88,10 +86,10 @@ class HTMAlignAligner(Aligner):
         """
         sentences = text_feature["sentences"]
         _check_inside(sentences, len(video_feature))
-        built = [self._build_text_seq(ids) for ids in text_feature["cap"]]
+        caps, cmasks = self.build_texts(text_feature["cap"])
         return {
-            "caps": torch.stack([caps for caps, _ in built]),
-            "cmasks": torch.stack([cmasks for _, cmasks in built]),
+            "caps": caps,
+            "cmasks": cmasks,
             "vfeats": torch.from_numpy(np.asarray(video_feature, dtype=np.float32)),
             "sentences": np.array([s[:3] for s in sentences], dtype=np.float64),
             "texts": [s.text for s in sentences],
@@ -126,15 +124,10 @@ def _sentence(row: Any, where: str) -> Sentence:
     aligned, start, end, text = row
     if aligned not in (0, 1):
         raise DataError(f"{where}: aligned is {aligned!r}; allowed: 0, 1")
-    for name, value in (("start", start), ("end", end)):
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not number or not math.isfinite(value):
-            raise DataError(f"{where}: {name} is {value!r}; a number of seconds is expected")
-    if not 0 <= start <= end:
-        raise DataError(f"{where}: from {start} to {end}; allowed: 0 <= start <= end")
+    start, end = check_segment(start, end, where)
     if not isinstance(text, str) or not text.strip():
         raise DataError(f"{where}: the text is {text!r}; words are expected")
-    return Sentence(bool(aligned), float(start), float(end), text)
+    return Sentence(bool(aligned), start, end, text)
 
 
 def _check_inside(sentences: list[Sentence], seconds: int) -> None:

@@ -4,20 +4,14 @@ The tables are CSV files with a column `video_id`, test tables with `sentence` t
 the training videos, twenty each, are in `MSRVTT_data.json`.
 """
 
-import csv
-import os
 import random
-from collections import Counter
 from typing import Any
 
 from mmpt.config.access import setting
-from mmpt.errors import ConfigError, DataError, first_few
-from mmpt.processors.paths import (
-    config_split,
-    read_json,
-    required_file,
-    required_folder,
-)
+from mmpt.errors import ConfigError, DataError
+from mmpt.processors.downstream.features import require_features
+from mmpt.processors.downstream.tables import check_once, read_columns
+from mmpt.processors.paths import config_split, read_json, required_file, required_folder
 from mmpt.processors.processor import MetaProcessor, TextProcessor
 
 SECTION = "MSR-VTT"
@@ -45,12 +39,13 @@ class MSRVTTMetaProcessor(MetaProcessor):
         super().__init__(config)
         path = self._get_split_path(config)
         if self.split == "train":
-            videos = read_column(path, "video_id") + _unused_test_videos(config)
+            videos = _videos(path) + _unused_test_videos(config)
             self.data = [(video_id, video_id) for video_id in videos] * setting(config, "dup", 1)
         else:
-            videos = read_column(path, "video_id")
-            _check_once(videos, path)
-            self.data = list(zip(videos, read_column(path, "sentence"), strict=True))
+            self.data = read_columns(path, ("video_id", "sentence"))
+            videos = [video_id for video_id, _ in self.data]
+            # two rows with one video would be two candidates of which only one counts as right
+            check_once(videos, path, "videos", "a test table has one row a video")
         if setting(config, "vfeat_dir") is not None:
             require_features(required_folder(config, "vfeat_dir", SECTION), videos, path)
 
@@ -90,68 +85,8 @@ class MSRVTTTextProcessor(TextProcessor):
         return super().__call__(captions[random.randint(0, len(captions) - 1)])
 
 
-def read_column(path: str, name: str) -> list[str]:
-    """One column of a CSV table with a header.
-
-    Raises:
-        DataError: the table has no such column, no row, or a row without a value there, with more
-            values than columns, with quotes that do not close, or with a NUL.
-    """
-    values = []
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            columns = reader.fieldnames or []
-            if name not in columns:
-                raise DataError(
-                    f"{path}: no column {name!r}; it has {', '.join(columns) or 'none'}"
-                )
-            for number, row in enumerate(reader):
-                if None in row:
-                    raise DataError(
-                        f"{path}: row {number} has more values than the {len(columns)} columns; "
-                        "a comma inside a value needs quotes around it"
-                    )
-                if "\0" in (row[name] or ""):
-                    raise DataError(f"{path}: row {number} has a NUL byte in its {name}")
-                values.append(row[name])
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path}: not a CSV table ({error})") from None
-    if not values:
-        raise DataError(f"{path}: the table has no row")
-    if not all(values):
-        row = next(row for row, value in enumerate(values) if not value)
-        raise DataError(f"{path}: row {row} has no {name}")
-    return values
-
-
-def require_features(folder: str, video_ids: list[str], table: str) -> None:
-    """Checks that every video of a benchmark has a feature file.
-
-    Raises:
-        DataError: how many have none, and the first few.
-    """
-    present = set(os.listdir(folder))
-    missing = sorted({video_id for video_id in video_ids if f"{video_id}.npy" not in present})
-    if missing:
-        raise DataError(
-            f"{folder}: {len(missing)} of the {len(set(video_ids))} videos of {table} have no "
-            f"feature file: {first_few(missing)}; the size of this benchmark is fixed"
-        )
-
-
-def _check_once(video_ids: list[str], table: str) -> None:
-    """Two rows with one video would be two candidates of which only one counts as right.
-
-    Raises:
-        DataError: which videos stand in more than one row.
-    """
-    twice = [video_id for video_id, rows in Counter(video_ids).items() if rows > 1]
-    if twice:
-        raise DataError(
-            f"{table}: {len(twice)} videos stand in it more than once: {first_few(twice)}; a test "
-            "table has one row a video"
-        )
+def _videos(path: str) -> list[str]:
+    return [video_id for (video_id,) in read_columns(path, ("video_id",))]
 
 
 def _unused_test_videos(config: Any) -> list[str]:
@@ -163,8 +98,8 @@ def _unused_test_videos(config: Any) -> list[str]:
             "dataset.full_test_path is set without dataset.jsfusion_path: the test videos to keep "
             "out of training are not known"
         )
-    held_out = set(read_column(required_file(config, "jsfusion_path", SECTION), "video_id"))
-    full = read_column(required_file(config, "full_test_path", SECTION), "video_id")
+    held_out = set(_videos(required_file(config, "jsfusion_path", SECTION)))
+    full = _videos(required_file(config, "full_test_path", SECTION))
     return [video_id for video_id in full if video_id not in held_out]
 
 
