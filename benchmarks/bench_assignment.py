@@ -5,7 +5,7 @@
 Random costs of some videos, float64.
 
 minima       `mmpt.ops.alignment.assignment`: one running minimum over the frames a step
-states       `mmpt.ops.alignment.assignment_reference`: state by state, frame by frame
+states       `mmpt.ops.alignment.reference`: state by state, frame by frame
 """
 
 import argparse
@@ -16,12 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.harness import RESULTS, compare, report
-from mmpt.ops.alignment import assignment, assignment_reference
+from mmpt.ops.alignment import assignment, reference
 
 VIDEOS = 20
 WAYS = {
     "minima": assignment.ordered_assignment,
-    "states": assignment_reference.ordered_assignment,
+    "states": reference.ordered_assignment_walk,
 }
 
 

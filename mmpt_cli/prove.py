@@ -22,7 +22,7 @@ from mmpt.config.access import lookup, setting
 from mmpt.config.load import REPOSITORY_ROOT
 from mmpt.errors import DataError
 from mmpt.proof import TASKS
-from mmpt.proof.codes import ENTRY, WIDTH, Codes, write_bert
+from mmpt.proof.codes import ENTRY, Codes, write_bert
 from mmpt.proof.identity import identity_model
 from mmpt.proof.planting import Planting, Task
 from mmpt_cli.entry import program
@@ -37,6 +37,7 @@ ANNOTATIONS = (
 DATA = "data/"
 """How the paths of the released job files begin."""
 EXACT = 1e-9
+LITTLE_NOISE = 1.0
 
 
 class Proof(NamedTuple):
@@ -125,9 +126,9 @@ def prove(
     with tempfile.TemporaryDirectory(prefix="mmpt_proof_") as made:
         bert, features = Path(made) / "bert", Path(made) / "features"
         write_bert(bert, task.texts(config.dataset))
-        own = {"bert_name": str(bert), "vfeat_dir": str(features), "vfeat_dim": WIDTH}
+        own = {"bert_name": str(bert), "vfeat_dir": str(features), "vfeat_dim": task.width}
         config = OmegaConf.merge(config, {"dataset": own, "eval": {"save_path": made}})
-        codes = Codes(bert, config.dataset.max_len - config.dataset.max_video_len - 3)
+        codes = Codes(bert, config.dataset.max_len - config.dataset.max_video_len - 3, task.width)
         planting = task.plant(config.dataset, codes)
         write_features(features, planting.features, noise, exchanged, seed)
         job = load_job(JOBS / task.job, config)
@@ -179,14 +180,19 @@ def find_annotation(root: Path, named: str) -> Path:
 def write_features(
     folder: Path, videos: Mapping[str, np.ndarray], noise: float, exchanged: bool, seed: int
 ) -> None:
-    """Writes the planted features as `VIDEO_ID.npy`, float16."""
+    """Writes the planted features as `VIDEO_ID.npy`, float16.
+
+    An exchanged video shows another one, over and over, for its own length; a little noise keeps
+    its scores from being all the same.
+    """
     folder.mkdir()
+    noise = max(noise, LITTLE_NOISE) if exchanged else noise
     random = np.random.default_rng(seed)
     names = sorted(videos)
     others = np.roll(names, len(names) // 2) if exchanged else names
     for name, other in zip(names, others, strict=True):
-        features = videos[other]
+        features = np.resize(videos[other], videos[name].shape)
         if noise:
             drawn = random.standard_normal(features.shape, dtype=np.float32)
-            features = features + noise * ENTRY * drawn
+            features += noise * ENTRY * drawn
         np.save(folder / f"{name}.npy", features.astype(np.float16))

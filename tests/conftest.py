@@ -51,6 +51,22 @@ def tinybert(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def published_annotations():
+    """`published_annotations("coin")`: the path of a published file or folder below
+    `$MMPT_TEST_DATA`; the test is skipped where it is not."""
+    root = Path(
+        os.environ.get("MMPT_TEST_DATA", Path(__file__).resolve().parents[2] / "shared/data")
+    )
+
+    def find(name: str = ".") -> Path:
+        if not (root / name).exists():
+            pytest.skip(f"{root / name} is not there ($MMPT_TEST_DATA)")
+        return root / name
+
+    return find
+
+
 @pytest.fixture(autouse=True)
 def _quiet_logs(caplog):
     caplog.set_level(logging.INFO, logger="mmpt")

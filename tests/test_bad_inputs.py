@@ -137,6 +137,21 @@ def set_key(key, value, job="train.yaml"):
     Path(job).write_text(yaml.safe_dump(config, allow_unicode=True))
 
 
+ROLES = ("meta_processor", "video_processor", "text_processor", "aligner")
+WINDOWS = ("sliding_window", "sliding_window_size")
+
+
+def use_task(job):
+    """Makes the test job one of another task, as a released job file has it; the files stay."""
+    released = yaml.safe_load((REPOSITORY_ROOT / "projects/retri/norton" / job).read_text())
+    for key in (*ROLES, *WINDOWS):
+        if key in released["dataset"]:
+            set_key(f"dataset.{key}", released["dataset"][key], "test_vtt.yaml")
+    set_key("model.model_cls", released["model"]["model_cls"], "test_vtt.yaml")
+    for key in ("predictor", "metric"):
+        set_key(key, released[key], "test_vtt.yaml")
+
+
 def truncate(path, size):
     content = Path(path).read_bytes()
     assert len(content) > size
@@ -195,7 +210,9 @@ ACTIONS = {
     "set": lambda patch, key, value: set_key(key, value),
     "set_how2": lambda patch, key, value: set_key(key, value, "test_how2.yaml"),
     "set_test": lambda patch, key, value: set_key(key, value, "test_vtt.yaml"),
+    "use_task": lambda patch, job: use_task(job),
     "write": lambda patch, path, text: Path(path).write_text(text),
+    "write_pickle": lambda patch, path, value: Path(path).write_bytes(pickle.dumps(value)),
     "write_latin1": lambda patch, path, text: Path(path).write_text(text, encoding="latin-1"),
     "copy": lambda patch, source, target: shutil.copyfile(source, target),
     "delete": lambda patch, path: Path(path).unlink(),

@@ -15,7 +15,7 @@ from mmpt.evaluators.distinct import EncodedOnce, encode_texts
 from mmpt.evaluators.statistics import Share, Statistic, video_numbers
 from mmpt.evaluators.windows import only_video, window_starts, window_step
 from mmpt.io.atomic import atomic_write
-from mmpt.ops.alignment.assignment import ordered_assignment
+from mmpt.ops.alignment import ordered_assignment
 from mmpt.ops.window_merge import frame_seconds, merge_frames
 
 logger = logging.getLogger(__name__)

@@ -68,11 +68,11 @@ class DiDeMoPredictor(Predictor):
         videos, texts = EncodedOnce(), EncodedOnce()
         outputs, targets, video_ids, finite = [], [], [], []
         for batch in batches:
-            means = videos(batch["video_id"], partial(_encode_moments, model, batch))
+            chunks = videos(batch["video_id"], partial(_encode_chunks, model, batch))
             text = encode_texts(texts, model, batch["caps"], batch["cmasks"])
-            finite += (means.isfinite().all(dim=(1, 2)) & text.isfinite().all(dim=1)).tolist()
+            finite += (chunks.isfinite().all(dim=(1, 2)) & text.isfinite().all(dim=1)).tolist()
             kept = moments_shown(batch["vmasks"].bool().cpu())
-            outputs += map(rank_moments, means, text, kept)
+            outputs += map(rank_moments, moment_scores(chunks, text).tolist(), kept.tolist())
             targets += [[tuple(moment) for moment in times] for times in batch["times"]]
             video_ids += batch["video_id"]
         if not outputs:
@@ -91,30 +91,28 @@ class DiDeMoPredictor(Predictor):
             json.dump(rows, handle)
 
 
-def _encode_moments(model: nn.Module, batch: Mapping[str, Any], rows: Tensor) -> Tensor:
-    """The moments of some videos of a batch, [n, 21, hidden]."""
+def _encode_chunks(model: nn.Module, batch: Mapping[str, Any], rows: Tensor) -> Tensor:
+    """The mean states of the chunks of some videos of a batch, [n, 6, hidden]."""
     inputs = (batch[name][rows] for name in ("vfeats", "vmasks", "caps", "cmasks"))
-    states = model.forward_video(*inputs, output_hidden_states=True)
-    return moment_means(states[:, 1 : 1 + SECONDS].cpu())
+    states = model.forward_video(*inputs, output_hidden_states=True)[:, 1 : 1 + SECONDS]
+    return states.cpu().double().unflatten(1, (CHUNKS, CHUNK_SECONDS)).mean(dim=2)
 
 
-def moment_means(states: Tensor) -> Tensor:
-    """The mean state of every moment, padding slots included as published.
+def moment_scores(chunks: Tensor, text: Tensor) -> Tensor:
+    """Dot products of every moment's mean state and its text.
 
-    Sums are float64 and are divided at the end: of equal states, sums and means are exact, so that
-    moments of equal content have equal means.
+    The mean over a moment's seconds, padding slots included as published, is that over its chunks;
+    so is its product with a text.  Taken in float64 and rounded, moments of equal chunks have equal
+    scores.
 
     Args:
-        states: float [n, 30, hidden].
+        chunks: float [n, 6, hidden], mean states; text: float [n, hidden].
 
     Returns:
-        float32 [n, 21, hidden], in the order of `MOMENTS`.
+        float32 [n, 21], in the order of `MOMENTS`.
     """
-    chunks = states.double().unflatten(1, (CHUNKS, CHUNK_SECONDS)).sum(dim=2)
-    means = [
-        chunks[:, first : last + 1].sum(dim=1) / (CHUNK_SECONDS * (last + 1 - first))
-        for first, last in MOMENTS
-    ]
+    products = (chunks.double() * text.double()[:, None]).sum(dim=2)
+    means = [products[:, first : last + 1].mean(dim=1) for first, last in MOMENTS]
     return torch.stack(means, dim=1).float()
 
 
@@ -124,17 +122,11 @@ def moments_shown(vmasks: Tensor) -> Tensor:
     return torch.stack([chunks[:, a : b + 1].any(dim=1) for a, b in MOMENTS], dim=1)
 
 
-def rank_moments(means: Tensor, text: Tensor, kept: Tensor) -> list[Moment]:
-    """The kept moments, best first; of equal ones the longer, then the earlier.
-
-    Args:
-        means: float32 [21, hidden]; text: float32 [hidden]; kept: bool [21].
-    """
-    # product by product: a matrix product may add up the rows of one matrix in different orders
-    scores = (means.double() * text.double()).sum(dim=1).tolist()
+def rank_moments(scores: Sequence[float], kept: Sequence[bool]) -> list[Moment]:
+    """The kept ones of the 21 moments, best first; of equal ones the longer, then the earlier."""
     ranked = sorted(
         (-score, first - last, first, last)
-        for score, (first, last), shown in zip(scores, MOMENTS, kept.tolist(), strict=True)
+        for score, (first, last), shown in zip(scores, MOMENTS, kept, strict=True)
         if shown
     )
     return [(first, last) for *_, first, last in ranked]

@@ -11,29 +11,30 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 from mmpt.utils.bert import load_tokenizer
 
 WIDTH = 512
-"""Of a feature."""
+"""Of a feature, where a task needs no other."""
 ENTRY = 1 / 32
 """Size of a direction's entries: a power of two, so that products and their sums are exact."""
-LENGTH = WIDTH * ENTRY**2
-"""Product of a direction with itself."""
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 
 
 class Codes:
     """Directions of texts, by their token ids; equal tokens share one.
 
-    512 texts that follow each other get orthogonal directions, others nearly orthogonal ones.
+    The first `width` texts get orthogonal directions, as do the next and so on; those of different
+    such groups are nearly orthogonal.
 
     Args:
         bert: folder of the tokenizer.
         tokens: of a text that the model sees, the rest is cut off.
+        width: of a feature, a power of two.
     """
 
-    def __init__(self, bert: Path, tokens: int):
+    def __init__(self, bert: Path, tokens: int, width: int = WIDTH):
         self.tokenizer = load_tokenizer(str(bert), True)
         self.tokens = tokens
         self.places: dict[tuple[int, ...], int] = {}
-        self.signs = _hadamard(WIDTH)
+        self.width = width
+        self.signs = _hadamard(width)
         self.rows: list[np.ndarray] = []
 
     def add(self, texts: Sequence[str]) -> np.ndarray:
@@ -44,17 +45,17 @@ class Codes:
     def _place(self, key: tuple[int, ...]) -> int:
         place = self.places.setdefault(key, len(self.rows))
         if place == len(self.rows):
-            turn, row = divmod(place, WIDTH)
-            flips = np.random.default_rng(turn).choice([-1.0, 1.0], size=WIDTH)
+            turn, row = divmod(place, self.width)
+            flips = np.random.default_rng(turn).choice([-1.0, 1.0], size=self.width)
             self.rows.append((ENTRY * flips * self.signs[row]).astype(np.float32))
         return place
 
     def vectors(self, places: Sequence[int] | np.ndarray) -> np.ndarray:
-        """float32 [N, 512]."""
+        """float32 [N, width]."""
         return np.stack([self.rows[place] for place in places])
 
     def of_tokens(self, ids: Iterable[int]) -> np.ndarray:
-        """The direction of a text that was added, float32 [512].
+        """The direction of a text that was added, float32 [width].
 
         Raises:
             KeyError: it was not.

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from mmpt.models import MODELS
 from mmpt.models.fusion import Encoded
-from mmpt.proof.codes import WIDTH, Codes
+from mmpt.proof.codes import Codes
 
 CLS, SEP = 2, 3
 """Ids of the tokenizer's special tokens, see `codes.SPECIAL_TOKENS`."""
@@ -55,7 +55,7 @@ class _Identity(nn.Module):
         rows = zip(caps.tolist(), lengths, strict=True)
         directions = np.stack([self.codes.of_tokens(ids[2 : n - 1]) for ids, n in rows])
         pooled = torch.from_numpy(directions).to(caps.device)
-        states = pooled[:, None].expand(-1, caps.shape[1] - 1, WIDTH)
+        states = pooled[:, None].expand(-1, caps.shape[1] - 1, -1)
         return Encoded(pooled, states, cmasks.bool()[:, 1:])
 
     def closing_tokens(self, rows: int, device: torch.device) -> Tensor:

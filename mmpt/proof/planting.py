@@ -1,5 +1,6 @@
 """What is planted, and what must come out, in common to all tasks."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ class Planting(NamedTuple):
     """Features of every video, and what the protocol makes of them.
 
     Attributes:
-        features: video -> float32 [seconds, 512].
+        features: video -> float32 [seconds, width].
         best: metric -> the number without noise.
         chance: metric -> the number where videos are exchanged, and how far off it may be.
     """
@@ -34,11 +35,13 @@ class Task(NamedTuple):
         job: the job file.
         texts: dataset section -> all texts, for the tokenizer.
         plant: (dataset section, codes) -> Planting.
+        width: of the features; tasks that compare many texts of one video need more.
     """
 
     job: str
     texts: Callable[[Mapping[str, Any]], Sequence[str]]
     plant: Callable[[Mapping[str, Any], Codes], Planting]
+    width: int = WIDTH
 
 
 def spread(seconds: int, spans: Sequence[tuple[int, int]], vectors: np.ndarray) -> np.ndarray:
@@ -47,20 +50,29 @@ def spread(seconds: int, spans: Sequence[tuple[int, int]], vectors: np.ndarray) 
     Args:
         seconds: length of the video.
         spans: (first second, second after the last).
-        vectors: float32 [spans, 512].
+        vectors: float32 [spans, width].
 
     Returns:
-        float32 [seconds, 512].
+        float32 [seconds, width].
     """
-    features = np.zeros((seconds, WIDTH), dtype=np.float32)
+    features = np.zeros((seconds, vectors.shape[1]), dtype=np.float32)
     for (start, end), vector in zip(spans, vectors, strict=True):
         features[start:end] += vector
     return features
 
 
-def recalls_with_duplicates(places: np.ndarray) -> dict[str, float]:
-    """R1, R5, R10 and MR of a perfect scorer: of texts that occur twice the last one wins."""
-    later = np.array([(places[row + 1 :] == place).sum() for row, place in enumerate(places)])
+def recalls_with_duplicates(texts: Sequence[Any], clips: Sequence[Any]) -> dict[str, float]:
+    """R1, R5, R10 and MR of a perfect scorer: of equal texts, or equal clips, the last one wins.
+
+    Args:
+        texts, clips: what tells each text, and each clip, from the others; N of each.
+    """
+    later = np.zeros(len(texts), dtype=int)
+    seen: Counter = Counter()
+    for row in reversed(range(len(texts))):
+        text, clip = ("text", texts[row]), ("clip", clips[row])
+        later[row] = seen[text] + seen[clip] - seen[text, clip]
+        seen.update([text, clip, (text, clip)])
     recalls = {f"R{depth}": float((later < depth).mean()) for depth in (1, 5, 10)}
     return {**recalls, "MR": float(np.median(later)) + 1}
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from mmpt.evaluators.fullvideo import FullVideoBGRetrievalMetric, FullVideoRetrievalMetric
 from mmpt.io.pickles import load_pickle
-from mmpt.proof.codes import WIDTH, Codes
+from mmpt.proof.codes import Codes
 from mmpt.proof.planting import (
     CLIP_SECONDS,
     Planting,
@@ -41,7 +41,7 @@ def plant_msrvtt(dataset: Mapping[str, Any], codes: Codes) -> Planting:
         video_id: np.repeat(vector[None], CLIP_SECONDS, axis=0)
         for video_id, vector in zip(videos, codes.vectors(places), strict=True)
     }
-    best = both_ways(recalls_with_duplicates(places))
+    best = both_ways(recalls_with_duplicates(places, videos))
     return Planting(features, best, both_ways(random_recalls(len(videos))))
 
 
@@ -80,6 +80,7 @@ class _Recipes:
         self.spans = [tuple(clip["segment"]) for _, clip in clips]
         self.places = codes.add([clip["sentence"] for _, clip in clips])
         self.vectors = codes.vectors(self.places)
+        self.clips = list(zip(self.videos, self.spans, strict=True))
         self.rows: dict[str, list[int]] = {}
         for row, video in enumerate(self.videos):
             self.rows.setdefault(video, []).append(row)
@@ -87,10 +88,13 @@ class _Recipes:
         for video, rows in self.rows.items():
             ends = [self.spans[row][1] for row in rows]
             seconds = max(math.ceil(database[video]["duration"]), *ends)
-            self.features[video] = np.zeros((seconds, WIDTH), dtype=np.float32)
+            self.features[video] = np.zeros((seconds, codes.width), dtype=np.float32)
+            shown: dict[tuple[int, int], np.ndarray] = {}
             for row in rows:
-                start, end = self.spans[row]
-                self.features[video][start:end] = self.vectors[row]
+                shown[self.spans[row]] = shown.get(self.spans[row], 0) + self.vectors[row]
+            # where clips overlap the shorter one is shown, else one inside another would be hidden
+            for start, end in sorted(shown, key=lambda span: span[0] - span[1]):
+                self.features[video][start:end] = shown[start, end]
 
 
 def _recipe_texts(dataset: Mapping[str, Any]) -> list[str]:
@@ -102,7 +106,7 @@ def _recipe_texts(dataset: Mapping[str, Any]) -> list[str]:
 def plant_clips(dataset: Mapping[str, Any], codes: Codes) -> Planting:
     """Every second of a clip shows its sentence."""
     recipes = _Recipes(dataset, codes)
-    best = both_ways(recalls_with_duplicates(recipes.places))
+    best = both_ways(recalls_with_duplicates(recipes.places, recipes.clips))
     return Planting(recipes.features, best, both_ways(random_recalls(len(recipes.videos))))
 
 

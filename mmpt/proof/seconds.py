@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mmpt.evaluators.htm_protocol import evaluated_windows, reach
-from mmpt.proof.codes import WIDTH, Codes
+from mmpt.proof.codes import Codes
 from mmpt.proof.planting import TAIL_SECONDS, Planting, Task, four_sigma, spread
 
 COIN_STRENGTH = 2
@@ -52,7 +52,7 @@ def plant_coin(dataset: Mapping[str, Any], codes: Codes) -> Planting:
             start, end = one["segment"]
             labels[math.floor(start) : math.ceil(end)] = int(one["id"])
         truth[video] = labels
-        features[video] = COIN_STRENGTH * np.vstack([np.zeros(WIDTH), vectors])[labels]
+        features[video] = COIN_STRENGTH * np.vstack([np.zeros(codes.width), vectors])[labels]
     every = np.concatenate(list(truth.values()))
     right = predicted[every] == every
     best = {
@@ -86,29 +86,36 @@ def _shown_steps(path: Path, steps: int) -> np.ndarray:
     return shown
 
 
-def in_order(shown: np.ndarray, weights: np.ndarray | None = None) -> int:
-    """The most steps that one second each, in order, can hit: bool [seconds, steps] -> number.
+def in_order(weights: np.ndarray) -> np.ndarray:
+    """The seconds of the steps, one each and in order, of largest total weight: int64 [steps].
 
     Args:
-        shown: which steps a second shows.
-        weights: float [seconds, steps]; then what is hit by the placement of largest total weight.
+        weights: float or bool [seconds, steps], at least as many seconds as steps.
     """
-    gains = shown.astype(float) if weights is None else weights
-    seconds, steps = shown.shape
-    best = np.zeros(seconds + 1)
-    hits = np.zeros(seconds + 1)
+    seconds, steps = weights.shape
+    best = np.zeros(seconds + 1)  # of the steps so far within the first 0, 1, ... seconds
+    chosen = np.zeros((steps, seconds + 1), dtype=np.int64)
     for step in range(steps):
-        taken = np.concatenate([[-np.inf], best[:-1] + gains[:, step]])
-        taken_hits = np.concatenate([[0], hits[:-1] + shown[:, step]])
-        place = np.maximum.accumulate(
-            np.where(taken == np.maximum.accumulate(taken), np.arange(seconds + 1), 0)
-        )
-        best, hits = taken[place], taken_hits[place]
-    return int(hits[-1])
+        ends = np.concatenate([[-np.inf], best[:-1] + weights[:, step]])
+        best = np.maximum.accumulate(ends)
+        chosen[step] = np.maximum.accumulate(np.where(ends == best, np.arange(seconds + 1), 0))
+    placed, end = np.zeros(steps, dtype=np.int64), seconds
+    for step in reversed(range(steps)):
+        end = chosen[step, end] - 1
+        placed[step] = end
+    return placed
+
+
+def _hits(shown: np.ndarray, placed: np.ndarray) -> np.ndarray:
+    """Which steps are placed on a second that shows them, bool [steps]."""
+    return shown[placed, np.arange(shown.shape[1])]
 
 
 def plant_crosstask(dataset: Mapping[str, Any], codes: Codes) -> Planting:
-    """Every second shows the steps that are annotated there."""
+    """Of every step one second shows it, those that one second each, in order, can hit.
+
+    More shown steps would offer placements that gain as much and hit less.
+    """
     random = np.random.default_rng(0)
     steps = _steps(dataset)
     vectors = {task: codes.vectors(codes.add(texts)) for task, texts in steps.items()}
@@ -118,29 +125,33 @@ def plant_crosstask(dataset: Mapping[str, Any], codes: Codes) -> Planting:
         task, video = path.stem.split("_", 1)
         if task in steps and path.stat().st_size:
             shown[task, video] = _shown_steps(path, len(steps[task]))
-            seconds = shown[task, video].astype(np.float32) @ vectors[task]
+            placed = in_order(shown[task, video])
+            hits = _hits(shown[task, video], placed)
+            seconds = np.zeros((len(shown[task, video]), codes.width), dtype=np.float32)
+            seconds[placed[hits]] = vectors[task][hits]
             known = features.get(video)
             features[video] = seconds if known is None else _both(known, seconds)
     tables: dict[str, list[np.ndarray]] = {}
     for task, video in _tested(dataset, shown):
         tables.setdefault(task, []).append(shown[task, video])
-    best = np.mean([_recall(of_task, in_order) for of_task in tables.values()])
+    best = np.mean([_recall(of_task, lambda table: table) for of_task in tables.values()])
     drawn = [
-        _recall(of_task, lambda table: in_order(table, random.random(table.shape)))
+        _recall(of_task, lambda table: random.random(table.shape))
         for of_task in tables.values()
         for _ in range(DRAWS)
     ]
     return Planting(features, {"recall": float(best)}, {"recall": (float(np.mean(drawn)), 0.03)})
 
 
-def _recall(tables: list[np.ndarray], hits: Callable[[np.ndarray], int]) -> float:
+def _recall(tables: list[np.ndarray], weigh: Callable[[np.ndarray], np.ndarray]) -> float:
     """Steps hit of all that the videos of a task show."""
-    return sum(map(hits, tables)) / sum(int(table.any(axis=0).sum()) for table in tables)
+    hits = sum(int(_hits(table, in_order(weigh(table))).sum()) for table in tables)
+    return hits / sum(int(table.any(axis=0).sum()) for table in tables)
 
 
 def _both(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """What a video shows for two tasks."""
-    total = np.zeros((max(len(one), len(other)), WIDTH), dtype=np.float32)
+    total = np.zeros((max(len(one), len(other)), one.shape[1]), dtype=np.float32)
     total[: len(one)] += one
     total[: len(other)] += other
     return total
@@ -171,9 +182,7 @@ def _rows(path: str) -> list[list[str]]:
 
 
 def _descriptions(dataset: Mapping[str, Any]) -> list[str]:
-    """Those of one video after the other: neighbours have orthogonal directions."""
-    records = sorted(_load(dataset["test_path"]), key=lambda record: record["video"])
-    return [record["description"] for record in records]
+    return [record["description"] for record in _load(dataset["test_path"])]
 
 
 def plant_didemo(dataset: Mapping[str, Any], codes: Codes) -> Planting:
@@ -182,7 +191,6 @@ def plant_didemo(dataset: Mapping[str, Any], codes: Codes) -> Planting:
     Of a description, rank 1 needs three annotators with one moment, and is reached with them; more
     cannot be planned, since one moment's chunks score as much as it does itself.
     """
-    codes.add(_descriptions(dataset))
     records = _load(dataset["test_path"])
     places = codes.add([record["description"] for record in records])
     features: dict[str, np.ndarray] = {}
@@ -191,7 +199,9 @@ def plant_didemo(dataset: Mapping[str, Any], codes: Codes) -> Planting:
         times = [tuple(moment) for moment in record["times"]]
         (first, last), votes = Counter(times).most_common(1)[0]
         seconds = MOMENT_CHUNKS * CHUNK_SECONDS
-        video = features.setdefault(record["video"], np.zeros((seconds, WIDTH), dtype=np.float32))
+        video = features.setdefault(
+            record["video"], np.zeros((seconds, codes.width), dtype=np.float32)
+        )
         video[first * CHUNK_SECONDS : (last + 1) * CHUNK_SECONDS] += vector
         agreed.append(votes >= 3)
         chunks = [set(range(a, b + 1)) for a, b in times]
@@ -219,7 +229,6 @@ def _narration(dataset: Mapping[str, Any]) -> list[str]:
 def plant_htm_align(dataset: Mapping[str, Any], codes: Codes) -> Planting:
     """Every second shows the alignable sentences that are annotated there."""
     features, sentences = {}, []
-    codes.add(_narration(dataset))
     for video, rows in sorted(_load(dataset["anno_path"]).items()):
         spans = np.array([row[:3] for row in rows], dtype=float)
         seconds = math.ceil(spans[:, 2].max()) + TAIL_SECONDS
@@ -242,6 +251,6 @@ def plant_htm_align(dataset: Mapping[str, Any], codes: Codes) -> Planting:
 SECONDS = {
     "coin": Task("test_coin_zs.yaml", _coin_names, plant_coin),
     "crosstask": Task("test_crosstask_zs.yaml", _step_texts, plant_crosstask),
-    "didemo": Task("test_didemo_zs.yaml", _descriptions, plant_didemo),
+    "didemo": Task("test_didemo_zs.yaml", _descriptions, plant_didemo, width=4096),
     "htm-align": Task("test_how2align_zs.yaml", _narration, plant_htm_align),
 }

@@ -14,7 +14,7 @@ from mmpt.evaluators.didemo import (
     MOMENTS,
     mean_overlap,
     mean_rank,
-    moment_means,
+    moment_scores,
     moments_shown,
     overlap,
     rank_moments,
@@ -79,9 +79,9 @@ def test_every_video_is_encoded_once(model, items, tinybert, monkeypatch):
 def test_of_equal_moments_the_longer_is_better_and_then_the_earlier(seed):
     """Single precision, or a matrix product, makes differences out of rounding here."""
     generator = torch.Generator().manual_seed(seed)
-    states = torch.rand(1, 5, 100, generator=generator).repeat(1, 6, 1)
-    text = torch.rand(100, generator=generator) - 0.5
-    ranked = rank_moments(moment_means(states)[0], text, torch.ones(21, dtype=torch.bool))
+    chunks = torch.rand(1, 1, 100, generator=generator).expand(1, 6, 100)
+    text = torch.rand(1, 100, generator=generator) - 0.5
+    ranked = rank_moments(moment_scores(chunks, text)[0].tolist(), [True] * 21)
     assert ranked == sorted(MOMENTS, key=lambda moment: (moment[0] - moment[1], moment[0]))
 
 
@@ -91,7 +91,7 @@ def test_moments_behind_the_end_are_left_out():
     assert kept.sum(dim=1).tolist() == [21, 15, 0]
     left_out = [moment for moment, shown in zip(MOMENTS, kept[1], strict=True) if not shown]
     assert all(first >= 3 for first, _ in left_out)
-    assert rank_moments(torch.rand(21, 2), torch.rand(2), kept[2]) == []
+    assert rank_moments([0.5] * 21, kept[2].tolist()) == []
 
 
 def test_what_cannot_be_predicted(model, items, tinybert):

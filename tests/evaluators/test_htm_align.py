@@ -2,7 +2,6 @@
 
 import json
 import os
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,10 +21,6 @@ from mmpt.evaluators.htm_protocol import (
 )
 from mmpt.models.mmfusion import Encoded
 from mmpt.processors.downstream.htm_align import read_annotation
-
-FULL_SCALE = Path(
-    os.environ.get("MMPT_TEST_DATA", Path(__file__).resolve().parents[3] / "shared" / "data")
-)
 
 
 @pytest.fixture(scope="module")
@@ -330,11 +325,9 @@ def test_what_cannot_be_predicted(tmp_path):
 
 
 @pytest.mark.slow
-def test_planted_features_reach_the_bound_at_full_scale(tmp_path):
+def test_planted_features_reach_the_bound_at_full_scale(tmp_path, published_annotations):
     """The stand-in annotation of real size; the bound is computed here, second by second."""
-    path = FULL_SCALE / "how2-align" / "htm_align.synthetic.json"
-    if not path.is_file():
-        pytest.skip(f"no {path}: full-scale annotations are not part of the project")
+    path = published_annotations("how2-align/htm_align.synthetic.json")
     annotation = {v: numbers(rows) for v, rows in read_annotation(str(path)).items()}
     batches, found, total = [], 0, 0
     for video, sentences in annotation.items():

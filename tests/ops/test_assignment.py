@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from mmpt.ops.alignment import assignment_reference as plain
-from mmpt.ops.alignment.assignment import ordered_assignment
+from mmpt.ops.alignment import ordered_assignment
+from mmpt.ops.alignment.reference import ordered_assignment_walk
 
 
 def total(cost, chosen):
@@ -18,7 +18,7 @@ def test_fast_equals_plain(frames, steps):
     rng = np.random.default_rng(frames)
     for _ in range(20):
         cost = rng.standard_normal((frames, steps))
-        assert np.array_equal(ordered_assignment(cost), plain.ordered_assignment(cost))
+        assert np.array_equal(ordered_assignment(cost), ordered_assignment_walk(cost))
 
 
 @pytest.mark.parametrize("frames", [2, 3, 5, 8])
@@ -28,7 +28,7 @@ def test_ties_are_settled_alike(frames):
     for _ in range(200):
         steps = int(rng.integers(1, frames + 1))
         cost = rng.integers(0, 2, (frames, steps)).astype(np.float32)
-        assert np.array_equal(ordered_assignment(cost), plain.ordered_assignment(cost))
+        assert np.array_equal(ordered_assignment(cost), ordered_assignment_walk(cost))
 
 
 def test_the_last_step_prefers_the_last_frame_and_the_others_the_first():
@@ -48,11 +48,11 @@ def test_nothing_is_cheaper():
 def test_forbidden_frames_are_not_taken():
     cost = np.full((7, 2), np.inf)
     cost[[2, 4], [0, 1]] = 3
-    for form in (ordered_assignment, plain.ordered_assignment):
+    for form in (ordered_assignment, ordered_assignment_walk):
         assert form(cost).tolist() == [2, 4]
 
 
-@pytest.mark.parametrize("form", [ordered_assignment, plain.ordered_assignment])
+@pytest.mark.parametrize("form", [ordered_assignment, ordered_assignment_walk])
 @pytest.mark.parametrize("shape", [(3, 4), (3, 0), (0, 1)])
 def test_what_cannot_be_assigned(form, shape):
     with pytest.raises(ValueError, match=rf"^{shape[1]} steps in {shape[0]} frames"):

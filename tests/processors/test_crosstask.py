@@ -147,10 +147,23 @@ def test_a_task_with_too_few_videos(n_train, config):
     assert message in str(caught.value)
 
 
-def test_a_task_without_any_features_is_not_forgotten(config, put_features):
+def test_all_videos_of_a_small_task_are_for_training(config, put_features, said):
+    folder = put_features(
+        {vid: 6 for vids in VIDEOS.values() for vid in vids if vid[0] != "t"}
+        | dict.fromkeys(VIDEOS["1"][:3], 6),
+        "f3",
+    )
+    train = videos_of(CrossTaskMetaProcessor(config(split="train", vfeat_dir=folder)))
+    assert train["1"] == VIDEOS["1"][:3]
+    assert train["2"] == drawn_by_the_global_generator({"2": VIDEOS["2"][1:]}, 3)["2"]
+    assert "leaves nothing to test of 1 of 2 tasks: 1 (3) videos" in said()[-1]
+    assert list(videos_of(CrossTaskMetaProcessor(config(vfeat_dir=folder)))) == ["2"]
+
+
+def test_a_task_without_any_features_is_not_forgotten(config, put_features, said):
     folder = put_features(dict.fromkeys(VIDEOS["1"], 6), "half")
-    with pytest.raises(DataError, match=r"nothing to test of 1 of 2 tasks: 2 \(0\) videos"):
-        CrossTaskMetaProcessor(config(vfeat_dir=folder))
+    assert set(videos_of(CrossTaskMetaProcessor(config(vfeat_dir=folder)))) == {"1"}
+    assert "nothing to test of 1 of 2 tasks: 2 (0) videos" in said()[-1]
 
 
 def test_a_task_without_a_row_is_reported(config, tmp_path, said):

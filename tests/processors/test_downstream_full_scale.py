@@ -4,9 +4,7 @@ They lie in `$MMPT_TEST_DATA`.  Features are planted: files without content, sin
 from their names.
 """
 
-import os
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -23,23 +21,13 @@ from mmpt.processors.downstream.crosstask_files import read_videos
 from mmpt.processors.downstream.tables import read_columns
 from mmpt.processors.paths import read_json
 
-FULL_SCALE = Path(
-    os.environ.get("MMPT_TEST_DATA", Path(__file__).resolve().parents[3] / "shared" / "data")
-)
-
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def published():
+def published(published_annotations):
     """`published("coin/COIN.json")`: the path of a file; the test is skipped where it is not."""
-
-    def find(name):
-        if not (FULL_SCALE / name).exists():
-            pytest.skip(f"{FULL_SCALE / name} is not there ($MMPT_TEST_DATA)")
-        return str(FULL_SCALE / name)
-
-    return find
+    return lambda name: str(published_annotations(name))
 
 
 @pytest.fixture

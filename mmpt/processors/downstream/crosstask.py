@@ -62,7 +62,7 @@ class CrossTaskMetaProcessor(MetaProcessor):
 
     Raises:
         ConfigError: a path or `dataset.n_train` is not set.
-        DataError: a file is missing or of another form, or a task has not more than n_train videos.
+        DataError: a file is missing or of another form, or no task has more than n_train videos.
     """
 
     section = SECTION
@@ -181,6 +181,8 @@ def split_videos(
 ) -> tuple[dict[str, list[str]], dict[str, list[str]]]:
     """Draws the training videos of each task, as published: numpy's legacy generator, seed 0.
 
+    Of a task with no more than `n_train` videos nothing is drawn: all of them are for training.
+
     Args:
         videos: task -> its videos; the order of both decides what is drawn.
         n_train: videos to draw of each task.
@@ -191,7 +193,8 @@ def split_videos(
     generator = np.random.RandomState(SPLIT_SEED)
     train, test = {}, {}
     for task, vids in videos.items():
-        train[task] = generator.choice(vids, n_train, replace=False).tolist()
+        few = len(vids) <= n_train
+        train[task] = list(vids) if few else generator.choice(vids, n_train, False).tolist()
         drawn = set(train[task])
         test[task] = [vid for vid in vids if vid not in drawn]
     return train, test
@@ -231,14 +234,17 @@ def _annotated(listed: list[tuple[str, str]], folder: str, table: str) -> list[t
 def _check_enough(
     videos: Mapping[str, Sequence[str]], steps: Mapping[str, Any], n_train: int, table: str
 ) -> None:
-    """Refuses tasks without a video to test; warns of tasks that the table does not know."""
+    """Refuses a split without a test; warns of tasks without, and of those that have no video."""
     few = [f"{task} ({len(vids)})" for task, vids in videos.items() if len(vids) <= n_train]
+    told = (
+        f"{table}: dataset.n_train {n_train} leaves nothing to test of {len(few)} of {len(videos)} "
+        f"tasks: {first_few(few)} videos with features and annotation, besides those of "
+        "dataset.val_csv_path"
+    )
+    if len(few) == len(videos):
+        raise DataError(f"{told}; get more features, or lower dataset.n_train")
     if few:
-        raise DataError(
-            f"{table}: dataset.n_train {n_train} leaves nothing to test of {len(few)} of "
-            f"{len(videos)} tasks: {first_few(few)} videos with features and annotation, besides "
-            "those of dataset.val_csv_path; get more features, or lower dataset.n_train"
-        )
+        logger.warning("%s; all of these are for training", told)
     unknown = [task for task in steps if task not in videos]
     if unknown:
         logger.warning(
