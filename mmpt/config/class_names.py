@@ -166,6 +166,17 @@ METRICS_OF: dict[str, tuple[str, ...]] = {
 }
 """Predictor -> the metrics that take what it returns; those of one's own may go with any."""
 
+MODELS_OF: dict[str, tuple[str, ...]] = {
+    "BGRetrievalPredictor": ("MMFusionSeparateFullVideoBGRetrieval",),
+    "COINPredictor": ("MMFusionActionSegmentation", "MMFusionSeparateActionSegmentation"),
+    "CrossTaskPredictor": (
+        "MMFusionActionLocalization",
+        "MMFusionSeparateActionLocalization",
+        "MMFusionShareActionLocalization",
+    ),
+}
+"""Predictor -> the models that give what it asks for; those of one's own may go with any."""
+
 ONE_ENCODER: dict[str, bool] = {
     **dict.fromkeys(
         (

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from mmpt.config.access import setting
-from mmpt.config.class_names import METRICS_OF
+from mmpt.config.class_names import METRICS_OF, MODELS_OF, ONE_ENCODER
 from mmpt.config.keys import shown
 from mmpt.config.trainer_problems import trainer_problems
 
@@ -51,7 +51,7 @@ def job_problems(content: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _evaluation_problems(content: Mapping[str, Any]) -> Iterator[str]:
-    """A metric that reads what another predictor writes."""
+    """A metric that reads what another predictor writes, a model that gives what another reads."""
     predictor, metric = _both(content, "predictor", "metric")
     fitting = METRICS_OF.get(predictor, ())
     ours = {name for names in METRICS_OF.values() for name in names}
@@ -59,6 +59,13 @@ def _evaluation_problems(content: Mapping[str, Any]) -> Iterator[str]:
         yield (
             f"metric must be one that goes with predictor {predictor}: {', '.join(fitting)}, got "
             f"{metric!r}"
+        )
+    predictor, model = _both(content, "predictor", "model.model_cls")
+    models = MODELS_OF.get(predictor, ())
+    if models and model in ONE_ENCODER and model not in models:
+        yield (
+            f"model.model_cls must be one that goes with predictor {predictor}: "
+            f"{', '.join(models)}, got {model!r}"
         )
 
 

@@ -1,42 +1,38 @@
 """Action recognition on the three splits of UCF101 and HMDB51."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from mmpt.errors import DataError
-from mmpt.evaluators.base import StatisticsMetric, check_finite
-from mmpt.evaluators.checks import videos_of
-from mmpt.evaluators.statistics import Share, Statistic
+from mmpt.evaluators.base import Metric, check_finite
 
 TEST = 2
 """How a split marks the videos that are tested."""
 RECALLS = (1, 5, 10)
 
 
-class ActionRecognitionMetric(StatisticsMetric):
+class ActionRecognitionMetric(Metric):
     """Accuracy and recall of classes; the first number is the accuracy on the first split."""
 
-    metric_names = ("acc",)
+    metric_names = ("acc", "acc_splits", "r1_splits", "r5_splits", "r10_splits")
 
-    def statistics(
+    def compute_metrics(
         self,
         outputs: np.ndarray,
         targets: Sequence[int],
         splits: np.ndarray,
-        video_ids: Sequence[Hashable] | None = None,
         **ignored,
-    ) -> dict[str, Statistic]:
+    ) -> dict[str, float | list[float]]:
         """Over the videos that each split tests; of equal scores the earlier class is better.
 
         Args:
             outputs: scores [N, classes].
             targets: int [N].
             splits: int [S, N]; 2 where the split tests a video.
-            video_ids: of each row; None: all are different.
 
         Returns:
-            `acc`; then `split1-acc`, `split1-R1`, `split1-R5`, `split1-R10`, and so on.
+            `acc`; `acc_splits`, `r1_splits`, `r5_splits`, `r10_splits`: one number a split.
 
         Raises:
             DataError: shapes that do not fit, a class that is not there, NaN, or a split that tests
@@ -45,14 +41,10 @@ class ActionRecognitionMetric(StatisticsMetric):
         scores, truth, splits = np.asarray(outputs), np.asarray(targets), np.asarray(splits)
         _check(scores, truth, splits)
         ranks = class_ranks(scores, truth)
-        videos = videos_of(video_ids, len(truth), "action recognition")
-        measured: dict[str, Statistic] = {"acc": _share(ranks < 1, videos, splits[0] == TEST)}
-        for number, split in enumerate(splits, start=1):
-            tested = split == TEST
-            measured[f"split{number}-acc"] = _share(ranks < 1, videos, tested)
-            for k in RECALLS:
-                measured[f"split{number}-R{k}"] = _share(ranks < k, videos, tested)
-        return measured
+        tested = [ranks[split == TEST] for split in splits]
+        accuracies = [float((own < 1).mean()) for own in tested]
+        recalls = {f"r{k}_splits": [float((own < k).mean()) for own in tested] for k in RECALLS}
+        return {"acc": accuracies[0], "acc_splits": accuracies, **recalls}
 
 
 def class_ranks(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -61,12 +53,6 @@ def class_ranks(scores: np.ndarray, targets: np.ndarray) -> np.ndarray:
     truth = scores[np.arange(len(targets)), targets][:, None]
     earlier = np.arange(scores.shape[1]) < targets[:, None]
     return ((scores > truth) | ((scores == truth) & earlier)).sum(axis=1)
-
-
-def _share(right: np.ndarray, videos: np.ndarray, tested: np.ndarray) -> Share:
-    count = int(videos.max()) + 1
-    hits = np.bincount(videos, right & tested, minlength=count)
-    return Share(hits[:, None], np.bincount(videos, tested, minlength=count)[:, None])
 
 
 def _check(scores: np.ndarray, targets: np.ndarray, splits: np.ndarray) -> None:

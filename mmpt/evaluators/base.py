@@ -2,7 +2,7 @@
 
 import itertools
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -122,7 +122,7 @@ class Metric:
     ) -> str:
         """A line a number, with its interval; printed and returned."""
         width = max(map(len, metrics), default=0)
-        lines = [f"  {name:{width}}  {metrics[name]:.4f}" for name in metrics]
+        lines = [f"  {name:{width}}  {_shown(number)}" for name, number in metrics.items()]
         for place, name in enumerate(metrics):
             if name in (intervals or {}):
                 low, high = intervals[name]
@@ -156,6 +156,11 @@ class StatisticsMetric(Metric):
             {name: value(statistic) for name, statistic in found.items()},
             {name: interval for name, interval in drawn.items() if interval is not None},
         )
+
+
+def _shown(number: float | Sequence[float]) -> str:
+    several = number if isinstance(number, Sequence) else [number]
+    return ", ".join(f"{one:.4f}" for one in several)
 
 
 def device_of(model: nn.Module) -> torch.device:

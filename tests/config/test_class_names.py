@@ -4,7 +4,14 @@ import pytest
 
 from mmpt.config import ConfigError, load_config
 from mmpt.config.check import check_available
-from mmpt.config.class_names import CLASS_NAMES, METRICS_OF, NOT_YET, ONE_ENCODER, known_names
+from mmpt.config.class_names import (
+    CLASS_NAMES,
+    METRICS_OF,
+    MODELS_OF,
+    NOT_YET,
+    ONE_ENCODER,
+    known_names,
+)
 from mmpt.config.load import REPOSITORY_ROOT
 from mmpt.config.trainer_problems import LOSS_PARTS
 
@@ -54,6 +61,8 @@ def test_what_is_said_of_a_class_is_of_one_that_there_is():
     assert set(METRICS_OF) == set(known_names("predictor"))
     measured = {name for names in METRICS_OF.values() for name in names}
     assert set(known_names("metric")) - measured == {"ActionRecognitionMetric"}
+    assert set(MODELS_OF) <= set(known_names("predictor"))
+    assert {name for names in MODELS_OF.values() for name in names} <= set(MODELS)
     assert set(LOSS_PARTS) == set(CLASS_NAMES["loss.loss_cls"])
 
 
