@@ -15,6 +15,7 @@ DOCUMENTS = [
     "docs/notation.md",
     "docs/runs.md",
     "docs/extending.md",
+    "docs/performance.md",
 ]
 
 
@@ -56,3 +57,30 @@ def test_constraints_pin_what_setup_asks_for():
     asked = {name.lower() for name in asked} - NOT_PACKAGES
     assert {"torch", "transformers", "omegaconf", "hydra-core", "pytest"} <= asked
     assert asked <= pinned, asked - pinned
+
+
+def test_anchors_of_links_are_headings():
+    for document in DOCUMENTS:
+        base = (ROOT / document).parent
+        for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", (ROOT / document).read_text()):
+            named = base / target if target else ROOT / document
+            headings = re.findall(r"^#+ (.+)$", named.read_text(), re.MULTILINE)
+            slugs = {re.sub(r"[^\w\- ]", "", h.lower()).replace(" ", "-") for h in headings}
+            assert anchor in slugs, (document, target, anchor)
+
+
+def test_the_guide_of_tasks_names_what_there_is():
+    from mmpt.config.class_names import CLASS_NAMES
+    from mmpt.proof import TASKS
+
+    text = (ROOT / "endtask.md").read_text()
+    for path in re.findall(r"projects/retri/(?:norton|videoclip)/\w+\.yaml", text):
+        assert (ROOT / path).is_file(), path
+    table = text.partition("\n## ")[0]
+    jobs = set(re.findall(r"`(test_\w+)`", table))
+    assert jobs == {path.stem for path in (ROOT / "projects/retri/norton").glob("test_*.yaml")}
+    named = set(re.findall(r"`(\w+(?:Predictor|Metric))`", table))
+    assert named < {*CLASS_NAMES["predictor"], *CLASS_NAMES["metric"]}
+    assert set(CLASS_NAMES["predictor"]) <= named
+    proof = text.partition("\nThe tasks are ")[2].partition(";")[0]
+    assert set(re.findall(r"`([\w-]+)`", proof)) == set(TASKS)

@@ -113,7 +113,9 @@ def test_a_file_and_a_metric_of_ones_own(place, monkeypatch):
     metrics, intervals, scores = evaluated(blocks("bash")[1].strip(), "test_steps")
     content = json.loads(Path("data/recipes/steps.json").read_text())
     items = [
-        (step["text"], video, *step["seconds"]) for video, all_ in content.items() for step in all_
+        (step["text"], video, *step["seconds"])
+        for video, steps in content.items()
+        for step in steps
     ]
     wanted = scores_by_hand(items)
     assert np.abs(scores - wanted).max() < 1e-4 * np.abs(wanted).max()

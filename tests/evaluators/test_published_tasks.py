@@ -20,6 +20,7 @@ from tests.models.conftest import written_rule
 from .published import described
 
 SEED_OF_SEGMENTATION = 810
+NEEDS_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA GPU")
 
 
 @pytest.fixture
@@ -32,8 +33,13 @@ def facts(golden_dir):
     return described(golden_dir)
 
 
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=NEEDS_GPU)])
+def device(request):
+    return request.param
+
+
 @pytest.fixture
-def evaluated(tmp_path, tinybert, stored, golden_dir):
+def evaluated(tmp_path, tinybert, stored, golden_dir, device):
     """`evaluated("test_vtt_zs", "vtt", test_path=...)`: predictions and numbers of a job file."""
 
     def run(name, features, **dataset):
@@ -60,6 +66,7 @@ def evaluated(tmp_path, tinybert, stored, golden_dir):
             path = golden_dir / "models_data/pred_separate_state.pt"
             state = torch.load(path, weights_only=True)
         model.load_state_dict(state, strict=False)
+        model.to(device)
         outputs = job.evaluator.predictor.predict_loop(model, job.loader, "merged")
         return outputs, job.evaluator.metric.compute_metrics(**outputs)
 
