@@ -31,8 +31,9 @@ def _add_make(commands) -> None:
     parser = commands.add_parser(
         "make",
         help="write the demo corpus",
-        description="Writes a seeded corpus in the file forms of HowTo100M, MSR-VTT and HTM-Align, "
-        "with planted steps, noisy captions, their truth (truth.json) and a tiny BERT.  The same "
+        description="Writes a seeded corpus in the file forms of HowTo100M and of every downstream "
+        "set (MSR-VTT and its questions, YouCook2, COIN, DiDeMo, CrossTask, HTM-Align), with "
+        "planted steps, noisy captions, their truth (truth.json) and a tiny BERT.  The same "
         "settings give the same files; made before, nothing is done.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
@@ -58,6 +59,10 @@ def _add_make(commands) -> None:
         ("--silent", share, "share of steps that nobody talks about"),
         ("--test-videos", number, "videos of the MSR-VTT-form test set"),
         ("--align-videos", number, "videos of the HTM-Align-form test set"),
+        ("--youcook-videos", number, "videos of the YouCook2-form test set"),
+        ("--coin-videos", number, "videos of either subset of the COIN-form set"),
+        ("--didemo-videos", number, "videos of the DiDeMo-form test set"),
+        ("--crosstask-videos", number, "videos of every task of the CrossTask-form set"),
         ("--shard-size", number, "videos in one feature shard"),
     ):
         name = option.removeprefix("--").replace("-", "_")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mmpt import __version__
+from mmpt.demo.footage import BACKGROUND
 from mmpt.demo.narration import KINDS
 from mmpt.demo.sets import SETS
 from mmpt.demo.sets.base import write_json
@@ -27,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 MARK = "corpus.json"
 """Says what a corpus was made with; a folder without it is no demo corpus."""
-FORM = 3
+FORM = 4
 """To be raised whenever the same settings give other files."""
 
 
@@ -100,8 +101,29 @@ def summary(corpus: str | Path) -> str:
             f"  test      {len(test)} videos in MSR-VTT's form (chance: R@1 {1 / len(test):.3f})",
             f"  alignment {len(aligned)} videos in HTM-Align's form, {len(flags)} sentences, "
             f"{sum(flags) / len(flags):.0%} alignable",
+            *_further_tasks(truth),
         ]
     )
+
+
+def _further_tasks(truth: dict[str, Any]) -> list[str]:
+    """A line of the summary for each of the other downstream sets."""
+    youcook, didemo = truth["youcook"], truth["didemo"]
+    coin, crosstask = truth["coin"], truth["crosstask"]["videos"]
+    moments = sum(len(video["moments"]) for video in didemo.values())
+    return [
+        f"  answers   {len(truth['msrvtt_qa'])} questions in MSR-VTT QA's form",
+        f"  clips     {_shown(youcook)} in {len(youcook)} videos in YouCook2's form",
+        f"  segments  {_shown(coin['testing'])} in {len(coin['testing'])} test videos in COIN's "
+        f"form, and {len(coin['training'])} videos to train on",
+        f"  moments   {moments} in {len(didemo)} videos in DiDeMo's form",
+        f"  steps     {_shown(crosstask)} in {len(crosstask)} videos in CrossTask's form",
+    ]
+
+
+def _shown(videos: dict[str, Any]) -> int:
+    """The number of segments that show a step."""
+    return sum(step != BACKGROUND for v in videos.values() for _, _, step in v["segments"])
 
 
 def _is_made(out: Path, wanted: CorpusSettings, force: bool, renew: bool) -> bool:

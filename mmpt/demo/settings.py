@@ -34,6 +34,10 @@ class CorpusSettings:
         test_videos: videos of the MSR-VTT-form test set, each with content no other has.
         finetune_videos: videos of the MSR-VTT-form training set, 20 captions each.
         align_videos: videos of the HTM-Align-form test set, 80 in HTM-Align itself.
+        youcook_videos: videos of the YouCook2-form test set, 3 to 8 clips each.
+        coin_videos: videos of either subset of the COIN-form set.
+        didemo_videos: videos of the DiDeMo-form test set, 2 descriptions each.
+        crosstask_videos: videos of every task of the CrossTask-form set; one is held out.
         steps: concepts, each with its words and its feature direction.
         tasks: the steps are dealt out to them evenly.
         shared_steps: further steps that a task borrows from other tasks (faulty negatives).
@@ -58,6 +62,10 @@ class CorpusSettings:
     test_videos: int = _number(100, 1, 2990)  # MSR-VTT's test videos are video7010 to video9999
     finetune_videos: int = _number(60, 1, 7010)
     align_videos: int = _number(40, 1, 10_000)
+    youcook_videos: int = _number(25, 1, 10_000)
+    coin_videos: int = _number(30, 1, 10_000)
+    didemo_videos: int = _number(40, 1, 10_000)
+    crosstask_videos: int = _number(5, 3, 1000)  # one held out, one to train on, one to test
     steps: int = _number(60, 2, 384)
     tasks: int = _number(12, 1, 384)
     shared_steps: int = _number(5, 0, 100)

@@ -17,6 +17,11 @@ class Step(NamedTuple):
     object: str
     domain: str
 
+    @property
+    def name(self) -> str:
+        """What an annotation calls it."""
+        return f"{self.verb} {self.object}"
+
 
 class Task(NamedTuple):
     """An instruction video's plan: the indices of its steps, in order."""

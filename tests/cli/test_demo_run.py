@@ -115,3 +115,12 @@ def test_a_failed_training_shows_its_last_lines(tmp_path, monkeypatch, capsys):
     ):
         demo_run.train(ROOT / "projects/retri/demo/norton.yaml", tmp_path / "x.log")
     assert "error: " in capsys.readouterr().err
+
+
+def test_the_command_at_the_end_evaluates_every_task():
+    pattern = demo_run.EVERY_TASK.split()[-1]
+    tasks = {path.stem[5:-7] for path in ROOT.glob(pattern)}
+    assert tasks == {
+        *("vtt", "vttqa", "htm_align", "youcook", "youcook_fullvideo", "youcook_fullvideo_bg"),
+        *("coin", "didemo", "crosstask"),
+    }

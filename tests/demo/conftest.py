@@ -12,6 +12,10 @@ SMALL = {
     "test_videos": 30,
     "finetune_videos": 4,
     "align_videos": 12,
+    "youcook_videos": 14,
+    "coin_videos": 6,
+    "didemo_videos": 8,
+    "crosstask_videos": 3,
     "shard_size": 16,
     "per_video_features": True,
     "bert_hidden": 16,
@@ -38,3 +42,22 @@ def truth(corpus):
 @pytest.fixture(scope="session")
 def world():
     return build_world(CorpusSettings(**SMALL))
+
+
+@pytest.fixture
+def demo_folder(corpus, tmp_path, monkeypatch):
+    """A working directory whose `data/demo` is the small corpus."""
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/demo").symlink_to(corpus)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def untrained(demo_folder):
+    """The checkpoint of the model that the demo's first stage starts from."""
+    from mmpt_cli.demo_run import JOBS, save_untrained
+
+    path = demo_folder / "checkpoint_untrained.pt"
+    save_untrained(JOBS / "videoclip.yaml", path)
+    return path

@@ -24,6 +24,10 @@ TINY = {
     "test_videos": 3,
     "finetune_videos": 1,
     "align_videos": 2,
+    "youcook_videos": 2,
+    "coin_videos": 1,
+    "didemo_videos": 1,
+    "crosstask_videos": 3,
     "steps": 8,
     "tasks": 2,
     "bert_hidden": 8,
@@ -48,7 +52,8 @@ def tiny(tmp_path):
 
 def test_another_process_makes_the_same_bytes(corpus, small_settings, tmp_path):
     """The trained tokenizer, too: another hash seed, another process."""
-    numbers = ("videos", "seed", "test_videos", "align_videos", "shard_size")
+    numbers = ("videos", "seed", "test_videos", "align_videos", "youcook_videos", "coin_videos")
+    numbers += ("didemo_videos", "crosstask_videos", "shard_size")
     options = [f"--{name.replace('_', '-')}={small_settings[name]}" for name in numbers]
     command = [sys.executable, "-m", "mmpt.demo", "make", "--out", str(tmp_path / "other")]
     done = subprocess.run(
@@ -72,10 +77,27 @@ def test_another_process_makes_the_same_bytes(corpus, small_settings, tmp_path):
     assert all(ours[name] == theirs[name] for name in same)
 
 
+def test_the_downstream_sets_leave_all_other_files_as_they_were(tiny, tmp_path, monkeypatch):
+    """The tokenizer, too."""
+    first = {name: corpus_module.SETS[name] for name in ("how2", "msrvtt", "htm_align")}
+    monkeypatch.setattr(corpus_module, "SETS", first)
+    make_corpus(tmp_path / "first", **TINY)
+    before, after = digest(tmp_path / "first"), digest(tiny)
+    assert "tinybert/vocab.txt" in before
+    for name in before.keys() - {"truth.json"}:
+        assert before[name] == after[name]
+    added = after.keys() - before.keys()
+    assert {name.split("/")[0] for name in added} == {
+        *("msrvtt", "youcook", "coin", "didemo", "crosstask", "feat")
+    }
+
+
 def test_another_seed_makes_another_corpus(tiny, tmp_path):
     make_corpus(tmp_path / "other", **{**TINY, "seed": 6})
     ours, theirs = digest(tiny), digest(tmp_path / "other")
     for name in ("truth.json", "tinybert/model.safetensors", "msrvtt/MSRVTT_JSFUSION_test.csv"):
+        assert ours[name] != theirs[name]
+    for name in ("youcook/youcook_val.pkl", "coin/COIN.json", "didemo/test_data.json"):
         assert ours[name] != theirs[name]
 
 
@@ -102,7 +124,7 @@ def test_an_older_form_is_renewed_where_that_is_asked_for(tiny):
     mark = json.loads((tiny / "corpus.json").read_text())
     del mark["settings"]["align_videos"]
     (tiny / "corpus.json").write_text(json.dumps({**mark, "form": 1}))
-    with pytest.raises(DataError, match=r"\(form 1, now 3\).*--force"):
+    with pytest.raises(DataError, match=r"\(form 1, now 4\).*--force"):
         make_corpus(tiny, **TINY)
     with pytest.raises(DataError, match=r"\(seed 5, now 6\)"):
         make_corpus(tiny, renew=True, **{**TINY, "seed": 6})
@@ -208,6 +230,8 @@ def test_two_processes_at_once(tmp_path):
         ({"irrelevant": 1.0}, "irrelevant is 1.0; allowed is a number from 0.0 to 0.9"),
         ({"silent": "much"}, "silent is 'much'"),
         ({"tasks": 9, "steps": 8, "test_videos": 1}, "9 tasks need at least as many steps"),
+        ({"coin_videos": 0}, "coin_videos is 0; allowed is an integer from 1"),
+        ({"crosstask_videos": 2}, "crosstask_videos is 2; allowed is an integer from 3"),
         ({"bert_hidden": 10}, "multiple of bert_heads, 4"),
     ],
 )
@@ -228,13 +252,19 @@ def test_whole_numbers_stand_for_shares(tiny, tmp_path):
 def test_command(tmp_path, capsys):
     out = str(tmp_path / "c")
     options = ["--videos", "5", "--seed", "1", "--shift-noise", "0.5", "--irrelevant", "0"]
-    options += ["--test-videos", "7", "--align-videos", "3"]
+    options += ["--test-videos", "7", "--align-videos", "3", "--youcook-videos", "2"]
+    options += ["--coin-videos", "1", "--didemo-videos", "2", "--crosstask-videos", "3"]
     assert run_command(demo.main, ["make", "--out", out, *options]) == 0
     said = capsys.readouterr().out
     assert "5 videos" in said
     assert "0% irrelevant" in said
     assert "R@1 0.143" in said
     assert "3 videos in HTM-Align's form" in said
+    assert "7 questions in MSR-VTT QA's form" in said
+    assert "in 2 videos in YouCook2's form" in said
+    assert "60 in 1 test videos in COIN's form, and 1 videos to train on" in said
+    assert "4 in 2 videos in DiDeMo's form" in said
+    assert "in 36 videos in CrossTask's form" in said
     assert len(read_truth(out)["msrvtt"]["test"]) == 7
 
 

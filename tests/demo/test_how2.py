@@ -128,8 +128,9 @@ def test_captions_have_the_public_form(captions):
 
 def test_a_corpus_that_the_paper_s_job_file_takes_for_its_own(tmp_path):
     """The names in `projects/retri/norton/how2_pretrain.yaml`, below `data/`."""
-    make_corpus(tmp_path / "data", videos=2, test_videos=1, align_videos=1,
-                finetune_videos=1, bert_name="bert-base-uncased")  # fmt: skip
+    make_corpus(tmp_path / "data", videos=2, test_videos=1, align_videos=1, youcook_videos=1,
+                coin_videos=1, didemo_videos=1, crosstask_videos=3, finetune_videos=1,
+                bert_name="bert-base-uncased")  # fmt: skip
     dataset = yaml.safe_load((REPOSITORY_ROOT / PAPER).read_text())["dataset"]
     for key in ("train_path", "val_path", "vfeat_dir"):
         assert (tmp_path / dataset[key]).exists(), key

@@ -15,7 +15,7 @@ class DemoSet(NamedTuple):
     """A planned data set.
 
     Attributes:
-        texts: every text of it, for the tokenizer to learn its words from.
+        texts: what the tokenizer learns its words from; empty where the words are other sets'.
         truth: what truth.json says about it.
         write: writes its files below a folder.
     """
@@ -23,6 +23,18 @@ class DemoSet(NamedTuple):
     texts: list[str]
     truth: dict[str, Any]
     write: Callable[[Path, Tokenizer], None]
+
+
+def shown_truth(timelines: Sequence[Timeline]) -> dict[str, dict[str, Any]]:
+    """Video -> its task (-1: none), its seconds and what they show."""
+    return {
+        timeline.video_id: {
+            "task": timeline.task,
+            "seconds": timeline.seconds,
+            "segments": [list(segment) for segment in timeline.segments],
+        }
+        for timeline in timelines
+    }
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -3,6 +3,7 @@
 import csv
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -24,8 +25,26 @@ STEP_SECONDS = (6, 10)
 BACKGROUND_SHARE = 0.1
 
 
+class ShortVideos(NamedTuple):
+    """The fine-tuning and the test videos, and the sentences of each."""
+
+    train: list[Timeline]
+    test: list[Timeline]
+    captions: dict[str, list[str]]
+
+
 def plan_msrvtt(world: World, settings: CorpusSettings) -> DemoSet:
-    """Draws the fine-tuning videos, and test videos of which no two show the same steps."""
+    """The fine-tuning and the test videos with their sentences."""
+    videos = draw_videos(world, settings)
+    return DemoSet(
+        texts=[text for texts in videos.captions.values() for text in texts],
+        truth={"train": _truth(videos.train), "test": _truth(videos.test)},
+        write=partial(_write, world=world, settings=settings, **videos._asdict()),
+    )
+
+
+def draw_videos(world: World, settings: CorpusSettings) -> ShortVideos:
+    """Draws fine-tuning videos, and test videos of which no two show the same steps."""
     rng = stream(settings.seed, "msrvtt")
     train = [
         _short_video(f"video{number}", _draw_steps(world, rng), rng)
@@ -45,13 +64,7 @@ def plan_msrvtt(world: World, settings: CorpusSettings) -> DemoSet:
         ]
         for timeline in train + test
     }
-    return DemoSet(
-        texts=[text for texts in captions.values() for text in texts],
-        truth={"train": _truth(train), "test": _truth(test)},
-        write=partial(
-            _write, world=world, settings=settings, train=train, test=test, captions=captions
-        ),
-    )
+    return ShortVideos(train, test, captions)
 
 
 def _draw_steps(world: World, rng: np.random.Generator) -> list[int]:
