@@ -10,9 +10,9 @@ import glob
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
@@ -79,6 +79,8 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--exchanged", action="store_true", help="exchange videos, for chance")
     args = parser.parse_args(argv)
+    if min(args.noise) < 0:
+        parser.error(f"--noise: got {min(args.noise):g}, a standard deviation is at least 0")
     tasks = {name: lookup(TASKS, name, "task") for name in args.tasks or TASKS}
     failed = []
     for name, task in tasks.items():
@@ -125,17 +127,33 @@ def prove(
     config = annotated(task, root)
     with tempfile.TemporaryDirectory(prefix="mmpt_proof_") as made:
         bert, features = Path(made) / "bert", Path(made) / "features"
-        write_bert(bert, task.texts(config.dataset))
+        write_bert(bert, _read(task, task.texts, config.dataset))
         own = {"bert_name": str(bert), "vfeat_dir": str(features), "vfeat_dim": task.width}
         config = OmegaConf.merge(config, {"dataset": own, "eval": {"save_path": made}})
         codes = Codes(bert, config.dataset.max_len - config.dataset.max_video_len - 3, task.width)
-        planting = task.plant(config.dataset, codes)
+        planting = _read(task, task.plant, config.dataset, codes)
         write_features(features, planting.features, noise, exchanged, seed)
         job = load_job(JOBS / task.job, config)
         model = identity_model(config.model.model_cls, codes)
         outputs = job.evaluator.predictor.predict_loop(model, job.loader, None)
         measured = job.evaluator.metric.measure(**outputs)
         return Proof(*measured, _expected(planting, noise, exchanged), len(job.loader.dataset))
+
+
+def _read(task: Task, read: Callable[..., Any], *args: Any) -> Any:
+    """What a reader of annotation gives.
+
+    Raises:
+        DataError: the annotation is of another form.
+    """
+    try:
+        return read(*args)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise DataError(
+            f"the annotation of {task.job} is not of the form that DATASET.md describes "
+            f"({reason}); with features there, predict.py says where"
+        ) from error
 
 
 def _expected(planting: Planting, noise: float, exchanged: bool) -> dict[str, tuple[float, float]]:

@@ -107,9 +107,9 @@ class Metric:
         """The numbers, by name."""
         raise NotImplementedError
 
-    def measure(self, **outputs) -> Measured:
+    def measure(self, *args, **outputs) -> Measured:
         """The numbers, and their intervals where the metric has any."""
-        return Measured(self.compute_metrics(**outputs), {})
+        return Measured(self.compute_metrics(*args, **outputs), {})
 
     def best_metric(self, metric: Mapping[str, float]) -> float:
         """The number that checkpoints are compared by."""

@@ -168,7 +168,7 @@ class DiDeMoMetric(StatisticsMetric):
         if bare:
             raise DataError(f"DiDeMo: sentence {bare[0]} has no annotated moment")
         pairs = [
-            ([tuple(m) for m in ranked], [tuple(t) for t in times])
+            ([_moment(m) for m in ranked], [_moment(t) for t in times])
             for ranked, times in zip(outputs, targets, strict=True)
         ]
         ranks = np.array([mean_rank(ranked, times) for ranked, times in pairs])
@@ -179,6 +179,12 @@ class DiDeMoMetric(StatisticsMetric):
             "rank5": Share.of_items(ranks <= 5, videos),
             "miou": Share.of_items(overlaps, videos),
         }
+
+
+def _moment(pair: Sequence[int]) -> Moment:
+    """As plain numbers, which compare by value whatever they come as."""
+    first, last = pair
+    return int(first), int(last)
 
 
 def mean_rank(ranked: Sequence[Moment], times: Sequence[Moment]) -> float:

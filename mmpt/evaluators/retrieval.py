@@ -121,6 +121,11 @@ def retrieval_ranks(scores: np.ndarray) -> np.ndarray:
         )
     if not _surely_finite(scores):
         check_finite(scores, "retrieval")
+    return diagonal_ranks(scores)
+
+
+def diagonal_ranks(scores: np.ndarray) -> np.ndarray:
+    """`retrieval_ranks` of what was checked before; infinite scores are first or last."""
     ranks = np.empty(len(scores), dtype=np.int64)
     for query, row in enumerate(scores):
         truth = row[query]

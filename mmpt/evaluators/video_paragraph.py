@@ -70,7 +70,7 @@ def clips_of_videos(scores: np.ndarray, video_ids: Sequence[Hashable]) -> Videos
             f"video-paragraph retrieval: scores {list(scores.shape)} for {len(video_ids)} clips; "
             "needed: one row and one column for each"
         )
-    check_finite(scores, "video-paragraph retrieval")
+    scores = _checked(scores)
     ids, numbers = np.unique([str(video_id) for video_id in video_ids], return_inverse=True)
     order = np.argsort(numbers, kind="stable")
     if not np.array_equal(order, np.arange(len(order))):
@@ -115,12 +115,22 @@ def windows_of_videos(
             f"video-paragraph retrieval: scores {list(scores.shape)} for {captions.sum()} captions "
             f"and {clips.sum()} windows"
         )
-    check_finite(scores, "video-paragraph retrieval")
+    scores = _checked(scores)
     order = np.argsort(np.array(ids), kind="stable")
     if not np.array_equal(order, np.arange(len(order))):
         rows, columns = (_in_order(_ranges(counts), order) for counts in (captions, clips))
         scores = scores[np.ix_(rows, columns)]
     return Videos(scores, [ids[place] for place in order], captions[order], clips[order])
+
+
+def _checked(scores: np.ndarray) -> np.ndarray:
+    """Scores in single precision at least.
+
+    Raises:
+        DataError: NaN or inf among them.
+    """
+    check_finite(scores, "video-paragraph retrieval")
+    return scores.astype(np.promote_types(scores.dtype, np.float32), copy=False)
 
 
 def caption_average(videos: Videos) -> np.ndarray:

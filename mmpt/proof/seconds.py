@@ -171,8 +171,9 @@ def _tested(
     tested = []
     for task, every in videos.items():
         free = [video for video in every if (task, video) not in held_out]
-        drawn = set(random.choice(free, int(dataset["n_train"]), replace=False))
-        tested += [(task, video) for video in free if video not in drawn]
+        if len(free) > int(dataset["n_train"]):  # else all of them are for training
+            drawn = set(random.choice(free, int(dataset["n_train"]), replace=False))
+            tested += [(task, video) for video in free if video not in drawn]
     return tested
 
 

@@ -150,3 +150,10 @@ def test_no_annotated_moment_in_the_list_is_a_miss():
 def test_what_does_not_fit(outputs, targets, message):
     with pytest.raises(DataError, match=f"DiDeMo: {message}"):
         DiDeMoMetric().compute_metrics(outputs=outputs, targets=targets)
+
+
+def test_moments_compare_by_value_whatever_they_come_as():
+    ranked, times = [[0, 0], [1, 1]], [[0, 0], [0, 0], [0, 0]]
+    for kind in (list, np.array, torch.tensor):
+        found = DiDeMoMetric().compute_metrics([kind(ranked)], [kind(times)])
+        assert found["rank1"] == found["miou"] == 1.0

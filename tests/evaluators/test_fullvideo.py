@@ -115,6 +115,23 @@ def test_all_scores_equal_is_no_crash():
         assert all(0 <= number <= 1 for number in found.values())
 
 
+def test_a_video_that_published_otam_cuts_off_is_last():
+    """Five captions in a table of one row and four columns: nothing is left of one direction."""
+    scores = np.array([[0.9, 0.1], [0.1, 0.2], [0.1, 0.3], [0.2, 0.5], [0.1, 0.9]], np.float32)
+    lists = {"video_lengths": [1, 1], "text_lengths": [1, 4]}
+    videos = windows_of_videos(scores, ["a", "b"], **lists)
+    assert np.isinf(published_alignments(videos, True)["OTAM"]).any()
+    found = FullVideoBGRetrievalMetric().compute_metrics(
+        outputs=scores, video_ids=["a", "b"], **lists
+    )
+    assert found["R1"] == found["DTW-exact-R1"] == 1.0
+
+
+def test_whole_numbers_are_scores():
+    found = FullVideoRetrievalMetric().compute_metrics(np.eye(2, dtype=int), ["a", "b"])
+    assert found["R1"] == found["OT-R1"] == 1.0
+
+
 def test_recalls_come_with_intervals_over_videos(golden):
     stored = golden("losses_metrics/metric_fullvideobg_mid.npz")
     measured = FullVideoBGRetrievalMetric().measure(**given(stored, np.float64))

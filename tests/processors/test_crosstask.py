@@ -242,3 +242,10 @@ def test_missing_files_and_keys(config, tmp_path, put_features):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match=r"no annotation .* for any of the 11 videos of primary"):
         CrossTaskMetaProcessor(config(annotation_path=str(tmp_path / "empty")))
+
+
+def test_a_byte_order_mark_is_no_part_of_an_id(config, tmp_path):
+    for name in ("videos.csv", "primary.txt"):
+        path = tmp_path / name
+        path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert set(videos_of(CrossTaskMetaProcessor(config()))) == {"1", "2"}

@@ -49,6 +49,11 @@ def test_a_batch_of_questions(config):
     ]
 
 
+def test_a_sentence_may_begin_with_a_quotation(config):
+    (question,) = MSRVTTQAMetaProcessor(config(("m", "msr7010", '"big" dog', *GOOD[3:]))).data
+    assert question[1][0][0] == "big dog"
+
+
 def test_the_key_is_not_needed(config):
     assert len(MSRVTTQAMetaProcessor(config(GOOD[1:], header=HEADER[1:]))) == 1
 
@@ -65,7 +70,7 @@ def test_the_key_is_not_needed(config):
         ([GOOD[:-1]], HEADER, "row 0 has no answer"),
         ([("m", "msr1", "", *GOOD[3:])], HEADER, "row 0 has no a1"),
         ([(*GOOD, "7")], HEADER, "row 0 has more values than the 8 columns; a tab inside a value"),
-        ([("m", "msr1", '"a dog', *GOOD[3:])], HEADER, "not a tab separated table (unexpected"),
+        ([("m", "msr1", '"a dog', *GOOD[3:])], HEADER, "row 0 has a line break in its a1: quotes"),
     ],
 )
 def test_bad_tables(rows, header, message, config, tmp_path):

@@ -56,6 +56,20 @@ def test_a_number_that_is_not_as_expected_is_a_failure(annotations, monkeypatch,
     assert "not as expected: didemo rank1" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("content", ["{}", '{"database": {"v": {"annotation": []}}}', "[1]"])
+def test_annotation_of_another_form(content, tmp_path):
+    (tmp_path / "coin").mkdir()
+    (tmp_path / "coin/COIN.json").write_text(content)
+    with pytest.raises(DataError, match=r"annotation of test_coin_zs\.yaml is not of the form"):
+        prove.prove(TASKS["coin"], tmp_path)
+
+
+def test_noise_is_not_negative(annotations, capsys):
+    with pytest.raises(SystemExit):
+        main(["prove", "didemo", "--data", str(annotations), "--noise", "-1"])
+    assert "at least 0" in capsys.readouterr().err
+
+
 def test_a_part_of_an_annotation_stands_in_for_it(annotations):
     found = prove.find_annotation(annotations, "data/msrvtt/MSR_MC_test.csv")
     assert found.name == "MSR_MC_test.part.csv"

@@ -67,7 +67,7 @@ def read_tasks(path: str) -> dict[str, list[str]]:
 def _blocks(path: str) -> Iterator[tuple[int, list[str]]]:
     """The number of the first line, and the lines, of each block."""
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             lines = [line.strip() for line in file]
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not a UTF-8 text file ({error.reason})") from None
@@ -105,7 +105,7 @@ def _number(text: str) -> float | str:
 def _rows(path: str, form: str) -> Iterator[tuple[str, list[str]]]:
     """Where each row of a table of three columns, without a header, is; and its values."""
     try:
-        with open(path, encoding="utf-8", newline="") as file:
+        with open(path, encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file, strict=True)
             rows = [(f"{path}: line {reader.line_num}", row) for row in reader if row]
     except FileNotFoundError:

@@ -25,11 +25,11 @@ def read_columns(path: str, names: Sequence[str], delimiter: str = ",") -> list[
         DataError: the table lacks a column, has no row, or a row without a value in one of the
             columns, with more values than columns, with quotes that do not close, or with a NUL.
     """
-    between = DELIMITERS[delimiter]
     rows = []
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, strict=True, delimiter=delimiter)
+            # between tabs a sentence may begin with a quotation: words behind it are no error there
+            reader = csv.DictReader(file, strict=delimiter == ",", delimiter=delimiter)
             columns = reader.fieldnames or []
             for name in names:
                 if name not in columns:
@@ -37,17 +37,26 @@ def read_columns(path: str, names: Sequence[str], delimiter: str = ",") -> list[
                         f"{path}: no column {name!r}; it has {', '.join(columns) or 'none'}"
                     )
             for number, row in enumerate(reader):
-                if None in row:
-                    raise DataError(
-                        f"{path}: row {number} has more values than the {len(columns)} columns; "
-                        f"a {between} inside a value needs quotes around it"
-                    )
-                rows.append(_values(row, names, f"{path}: row {number}"))
+                where = f"{path}: row {number}"
+                _check_row(row, columns, delimiter, where)
+                rows.append(_values(row, names, where))
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: not a {_kind(delimiter)} table ({error})") from None
     if not rows:
         raise DataError(f"{path}: the table has no row")
     return rows
+
+
+def _check_row(row: dict, columns: Sequence[str], delimiter: str, where: str) -> None:
+    """Raises DataError where quotes or delimiters are not what they should be."""
+    if None in row:
+        raise DataError(
+            f"{where} has more values than the {len(columns)} columns; a {DELIMITERS[delimiter]} "
+            "inside a value needs quotes around it"
+        )
+    broken = [column for column, value in row.items() if "\n" in (value or "")]
+    if broken and delimiter != ",":
+        raise DataError(f"{where} has a line break in its {broken[0]}: quotes that do not close?")
 
 
 def _kind(delimiter: str) -> str:
