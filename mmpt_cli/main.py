@@ -12,6 +12,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "predict": ("mmpt_cli.predict", "evaluate the checkpoints of one job file"),
     "paper": ("mmpt_cli.paper", "the paper's recipe: pretraining, then every zero-shot evaluation"),
     "runs": ("mmpt_cli.runs", "list the runs below a folder: state, progress, last checkpoint"),
+    "check-data": ("mmpt_cli.check_data", "what job files need: there, missing or broken"),
+    "verify-release": ("mmpt_cli.verify_release", "released checkpoints against published numbers"),
     "prove": ("mmpt_cli.prove", "evaluations on real annotations with planted features"),
     "demo": (
         "mmpt_cli.demo",

@@ -42,8 +42,8 @@ PATH_UNITS = {
 }
 """The keys of `dataset` that name something on the disk, with their unit."""
 FOLDERS = {name for name, unit in PATH_UNITS.items() if unit == "path of a folder"}
-OUTPUTS = {"target_dir"}
-"""What is written, not read."""
+UNREAD = {"target_dir", "related_path"}
+"""What is written, or named and never opened."""
 
 # Once more, and lightly: mmpt.processors.paths comes with torch, which the launching process, that
 # waits for days, does without.  A test keeps both equal.
@@ -94,10 +94,9 @@ def find_missing(jobs: Sequence[Job]) -> list[Missing]:
     found: list[Missing] = []
     for job in jobs:
         found += missing_data(job, evaluated[job.file])
+        found += missing_checkpoints(job, evaluated[job.file], made)
         if evaluated[job.file]:
-            found += _missing_to_evaluate(job, made)
             continue
-        found += _missing_to_start_from(job, made)
         found += _missing_gpus(job, gpus)
         found += _missing_packages(job)
     return _each_once(found)
@@ -158,7 +157,7 @@ def read_splits(config: Any, evaluated: bool) -> list[str]:
 def needed_keys(splits: Collection[str]) -> list[str]:
     """The keys of `dataset` whose paths, where set, are read by a job of these splits."""
     others = {key for split, key in SPLIT_KEYS.items() if split not in splits}
-    return [name for name in PATH_UNITS if name not in others | OUTPUTS]
+    return [name for name in PATH_UNITS if name not in others | UNREAD]
 
 
 def is_there(key: str, path: str) -> bool:
@@ -203,6 +202,17 @@ def section_of(config: Any) -> str:
     own = predictor.processors if predictor else {}
     name = setting(config, "dataset.meta_processor", own.get("meta_processor"))
     return META_PROCESSORS.get(name, MetaProcessor).section
+
+
+def missing_checkpoints(job: Job, evaluated: bool, made: Collection[str] = ()) -> Iterator[Missing]:
+    """The checkpoints that a job starts from, or is to evaluate, and that are not there.
+
+    Args:
+        job: a complete job.
+        evaluated: whether it is evaluated; else it is trained.
+        made: folders (real paths) whose checkpoints will have been written by then.
+    """
+    return _missing_to_evaluate(job, made) if evaluated else _missing_to_start_from(job, made)
 
 
 def _missing_to_start_from(job: Job, made: Collection[str]) -> Iterator[Missing]:

@@ -1,0 +1,1 @@
+"""Results as one can look at them."""
