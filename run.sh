@@ -17,7 +17,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 VENV=${VENV:-.venv}
 FAIRSEQ=ve-fairseq==0.12.3
-BASE_EXTRAS=train,retrieval
+BASE_EXTRAS=train,retrieval,report
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }

@@ -1,7 +1,8 @@
 """`mmpt demo run`: the whole method on the demo corpus, through the same commands as a real run.
 
 Corpus, evaluation of the untrained model, VideoCLIP's stage, evaluation, Norton's stage,
-evaluation, one table.  The trainings' own output goes to log files; a bar shows how far they are.
+evaluation, one table and a report to look at.  The trainings' own output goes to log files; a bar
+shows how far they are.
 """
 
 import re
@@ -34,6 +35,9 @@ ALIGNMENT = "test_htm_align_{}.yaml"
 """The test jobs of a stage."""
 EVERY_TASK = "python predict.py projects/retri/demo/test_*_norton.yaml"
 """Evaluates the other downstream sets of the corpus as well."""
+STAGES = ("untrained", "videoclip", "norton")
+"""Folders below `RUNS`, in the order of the report."""
+STEPS = 7
 
 R1_NEEDED, TIMES_CHANCE_NEEDED, NOISE = 0.5, 5, 0.1
 """What stage 1 must reach, and how far stage 2 may fall below it by chance: about two standard
@@ -70,8 +74,12 @@ def run() -> int:
 
     Raises:
         ConfigError: `data/demo` holds a corpus made with other settings.
-        LaunchError: a training failed.
+        LaunchError: a training failed, or what draws the report is not installed.
     """
+    from mmpt.report.drawing import require_matplotlib
+    from mmpt_cli.report import FOLDER, make_report
+
+    require_matplotlib()  # now, and not after all the rest
     start = time.monotonic()
     say(1, f"corpus in {CORPUS}")
     made = make_corpus(CORPUS, renew=True)
@@ -80,7 +88,7 @@ def run() -> int:
 
     rows = []
     say(2, "zero-shot retrieval and alignment of the untrained model")
-    untrained = RUNS / "untrained" / "checkpoint_untrained.pt"
+    untrained = RUNS / STAGES[0] / "checkpoint_untrained.pt"
     save_untrained(JOBS / "videoclip.yaml", untrained)
     rows.append(evaluate("untrained", "videoclip", untrained))
     stages = (
@@ -93,9 +101,12 @@ def run() -> int:
         say(4 + 2 * number, "zero-shot retrieval and alignment after it")
         rows.append(evaluate(name, job, RUNS / job / "checkpoint_best.pt"))
 
+    say(STEPS, "report")
+    page = make_report([RUNS / stage for stage in STAGES], RUNS / FOLDER)
     best, chance = limits(count_items(JOBS / RETRIEVAL.format("norton")), rows[0].alignments)
     print("\n" + table([*rows, best, chance]))
     print(f"\n{time.monotonic() - start:.0f} s; checkpoints, logs and results: {RUNS}/")
+    print(f"report: {page}")
     print(f"every downstream task, after stage 2: {EVERY_TASK}")
     problem = verdict(rows, chance.metrics)
     if problem:
@@ -104,7 +115,7 @@ def run() -> int:
 
 
 def say(step: int, text: str) -> None:
-    print(f"[{step}/6] {text}", flush=True)
+    print(f"[{step}/{STEPS}] {text}", flush=True)
 
 
 def save_untrained(job: Path, path: Path) -> None:

@@ -11,10 +11,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "launch": ("mmpt_cli.localjob", "train or evaluate: turn job files into running commands"),
     "predict": ("mmpt_cli.predict", "evaluate the checkpoints of one job file"),
     "paper": ("mmpt_cli.paper", "the paper's recipe: pretraining, then every zero-shot evaluation"),
+    "report": ("mmpt_cli.report", "results as one page: numbers, curves, alignments, trainings"),
     "runs": ("mmpt_cli.runs", "list the runs below a folder: state, progress, last checkpoint"),
     "check-data": ("mmpt_cli.check_data", "what job files need: there, missing or broken"),
     "verify-release": ("mmpt_cli.verify_release", "released checkpoints against published numbers"),
     "prove": ("mmpt_cli.prove", "evaluations on real annotations with planted features"),
+    "study": ("mmpt_cli.study", "the paper's ablations on demo corpora: losses x noise x seeds"),
     "demo": (
         "mmpt_cli.demo",
         "a corpus in miniature (make), the whole method on it (run)",

@@ -16,6 +16,7 @@ DOCUMENTS = [
     "docs/runs.md",
     "docs/extending.md",
     "docs/performance.md",
+    "docs/study.md",
 ]
 
 

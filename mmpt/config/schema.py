@@ -44,6 +44,7 @@ class SequenceContrastSection:
     scale: float | None = key("entropic regulariser of the transport", 0.1, above=0)
     learn_temperature: bool | None = key("the temperature is a trained parameter", False)
     exclude_padding: bool | None = key("masked words and frames add nothing", False)
+    coarse_only: bool | None = key("pooled vectors alone are compared, no words and frames", False)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ How a paragraph and a video are compared is in `video_paragraph`.
 """
 
 import logging
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch import nn
 from mmpt.config.access import setting
 from mmpt.errors import DataError
 from mmpt.evaluators.base import Predictor, StatisticsMetric, check_encoded
-from mmpt.evaluators.retrieval import diagonal_ranks
+from mmpt.evaluators.retrieval import diagonal_ranks, save_named_scores
 from mmpt.evaluators.statistics import Share, Statistic
 from mmpt.evaluators.video_paragraph import (
     Videos,
@@ -78,6 +79,10 @@ class BGRetrievalPredictor(Predictor):
             "video_lengths": [len(vectors) for vectors in pooled_video],
             "text_lengths": [len(vectors) for vectors in pooled_text],
         }
+
+    def save_scores(self, path: Path, predictions: Mapping[str, Any]) -> None:
+        """As `save_named_scores`."""
+        save_named_scores(path, predictions)
 
 
 class _VideoParagraphMetric(StatisticsMetric):

@@ -1,6 +1,9 @@
 """Text-to-video retrieval: MSR-VTT, YouCook2 clips."""
 
-from collections.abc import Hashable, Iterable, Sequence
+import json
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,10 +14,13 @@ from mmpt.errors import DataError
 from mmpt.evaluators.base import Predictor, StatisticsMetric, check_encoded, check_finite
 from mmpt.evaluators.checks import videos_of
 from mmpt.evaluators.statistics import Median, Share, Statistic
+from mmpt.io.atomic import atomic_write
 from mmpt.utils.bert import load_tokenizer
 
 ROWS_AT_ONCE = 128
 """So many rows are counted in one byte a column: 255 at most."""
+NAMES = ("texts", "video_ids", "clips", "text_lengths", "video_lengths")
+"""What a predictor returns about the rows and columns of its scores."""
 
 
 class RetrievalPredictor(Predictor):
@@ -30,7 +36,8 @@ class RetrievalPredictor(Predictor):
     def predict(self, model: nn.Module, batches: Iterable[dict]) -> dict:
         """Returns `outputs` float32 [texts, videos], `texts` and `video_ids` in that order.
 
-        Of a clip (video, start, end), `video_ids` has the video.
+        Of a clip (video, start, end), `video_ids` has the video; `clips`, which is there where all
+        are clips, has [start, end] in seconds.
 
         Raises:
             DataError: no video.
@@ -53,11 +60,27 @@ class RetrievalPredictor(Predictor):
         check_encoded(text.isfinite().all(dim=1).tolist(), map(repr, texts), "retrieval: texts")
         scores = (text @ video.T).numpy()
         check_finite(scores, "retrieval")
-        return {
+        found = {
             "outputs": scores,
             "texts": texts,
             "video_ids": [v[0] if isinstance(v, tuple) else v for v in video_ids],
         }
+        if all(isinstance(v, tuple) for v in video_ids):
+            found["clips"] = [[int(start), int(end)] for _, start, end in video_ids]
+        return found
+
+    def save_scores(self, path: Path, predictions: Mapping[str, Any]) -> None:
+        """As `save_named_scores`."""
+        save_named_scores(path, predictions)
+
+
+def save_named_scores(path: Path, predictions: Mapping[str, Any]) -> None:
+    """Writes the scores, and beside them a JSON file of the same name: what `NAMES` lists."""
+    names = {name: predictions[name] for name in NAMES if name in predictions}
+    with atomic_write(path.with_suffix(".json")) as handle:
+        handle.write((json.dumps(names) + "\n").encode())
+    with atomic_write(path) as handle:
+        np.save(handle, predictions["outputs"])
 
 
 class RetrievalMetric(StatisticsMetric):

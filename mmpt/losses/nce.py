@@ -31,7 +31,14 @@ from . import options
 from .checks import check_pairs, check_precision
 from .gathering import Gather, gather_of_all, own_rows
 from .loss import Loss, LossOutput, diagonal_cross_entropy, full_precision
-from .similarity import Features, PairSimilarity, check_features, pair_similarity
+from .similarity import (
+    CoarseSimilarity,
+    Features,
+    PairSimilarity,
+    check_features,
+    coarse_similarity,
+    pair_similarity,
+)
 
 INITIAL_LOGIT_SCALE = math.log(1 / 0.07)
 LOGIT_SCALE_RANGE = (0.0, 4.6052)
@@ -111,6 +118,8 @@ class SequenceSettings:
     """Of the Sinkhorn."""
     exclude_padding: bool = False
     """Padded words and frames add nothing to the fine similarity."""
+    coarse_only: bool = False
+    """The coarse similarity alone is transported (the paper's ablation with mean pooling)."""
     implementation: str = "auto"
     """`auto`, `reference` or `chunked`."""
 
@@ -126,7 +135,7 @@ class ParagraphContrast(NamedTuple):
     """[], videos choose paragraphs."""
     logits: Tensor
     """[S, S] float64, rows paragraphs, columns videos."""
-    similarity: PairSimilarity
+    similarity: PairSimilarity | CoarseSimilarity
     bucket: PromptBucket | None
     transport: Transport
     """Plans [S, S, L, L] float64: paragraph, video, caption, clip."""
@@ -155,14 +164,17 @@ def video_paragraph_contrast(
         logit_scale: [], logarithm of the inverse temperature.
         gather: whose sequences are contrasted; S then counts all of them.
     """
-    similarity = pair_similarity(
-        features,
-        settings.alpha,
-        settings.fusion_weight,
-        settings.exclude_padding,
-        settings.implementation,
-        gather,
-    )
+    if settings.coarse_only:
+        similarity = coarse_similarity(features, gather)
+    else:
+        similarity = pair_similarity(
+            features,
+            settings.alpha,
+            settings.fusion_weight,
+            settings.exclude_padding,
+            settings.implementation,
+            gather,
+        )
     bucket = None
     if settings.prompt_ratio is not None:
         bucket = prompt_bucket_value(similarity.fused.diagonal(), settings.prompt_ratio)
@@ -247,6 +259,7 @@ class SequenceContrastLoss(Loss):
             epsilon=options.number(config, f"{section}.scale", 0.1, low=0, open_low=True),
             iterations=options.count(config, "loss.sinkhorn_iterations", 50),
             exclude_padding=options.flag(config, f"{section}.exclude_padding"),
+            coarse_only=options.flag(config, f"{section}.coarse_only"),
             implementation=options.implementation(config),
         )
         clips = options.count(config, "dataset.clip_per_video", None)

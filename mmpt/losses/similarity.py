@@ -30,6 +30,18 @@ class Features(NamedTuple):
     """[N, T] bool, True = valid"""
 
 
+class CoarseSimilarity(NamedTuple):
+    """As `PairSimilarity`, of pooled vectors alone."""
+
+    coarse_raw: Tensor
+    coarse: Tensor
+
+    @property
+    def fused(self) -> Tensor:
+        """The coarse similarity: nothing is fused with it."""
+        return self.coarse
+
+
 class PairSimilarity(NamedTuple):
     """Similarity of every caption with every clip; all [N, N], rows captions, columns clips."""
 
@@ -55,6 +67,14 @@ def min_max(matrix: Tensor) -> Tensor:
     return (matrix - low) * inverse
 
 
+def coarse_similarity(features: Features, gather: Gather = own_rows) -> CoarseSimilarity:
+    """Cosine of the pooled vectors, scaled to [0, 1]; arguments as for `pair_similarity`."""
+    captions = gather(unit_vectors(full_precision(features.pooled_text)))
+    clips = gather(unit_vectors(full_precision(features.pooled_video)))
+    cosine = captions @ clips.T
+    return CoarseSimilarity(cosine, min_max(cosine))
+
+
 def pair_similarity(
     features: Features,
     alpha: float,
@@ -72,9 +92,7 @@ def pair_similarity(
         exclude_padding, implementation: see `mmpt.ops.token_similarity.token_similarity`.
         gather: whose pairs take part; the matrices then are those of all of them.
     """
-    captions = gather(unit_vectors(full_precision(features.pooled_text)))
-    clips = gather(unit_vectors(full_precision(features.pooled_video)))
-    coarse_raw = captions @ clips.T
+    coarse_raw, coarse = coarse_similarity(features, gather)
     # the heavy part is shared out: every process compares its own captions with all clips
     own_raw = token_similarity(
         features.text_tokens,
@@ -86,7 +104,6 @@ def pair_similarity(
         implementation,
     )
     fine_raw = TokenSimilarity(*map(gather, own_raw))
-    coarse = min_max(coarse_raw)
     text_to_video, video_to_text = (min_max(direction) for direction in fine_raw)
     fine = (text_to_video + video_to_text) / 2
     fused = (fusion_weight * coarse + fine) / (fusion_weight + 1)

@@ -178,6 +178,7 @@ def test_a_checkpoint_with_nan_does_not_cost_the_others_their_results(workspace,
     assert sorted(p.name for p in (workspace / "runs/retri").iterdir()) == [
         "checkpoint1.pt",
         "results_test_vtt.json",
+        "scores_test_vtt_named.json",
         "scores_test_vtt_named.npy",
     ]
 

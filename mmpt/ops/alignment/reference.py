@@ -89,15 +89,27 @@ def exact_dtw(cost: np.ndarray) -> float:
     Steps are (1, 1), (1, 0) and (0, 1).  The path is that of least total cost, of equal ones the
     one with the fewest cells.
     """
+    path = exact_dtw_path(cost)
+    return sum(float(cost[cell]) for cell in path) / len(path)
+
+
+def exact_dtw_path(cost: np.ndarray) -> list[tuple[int, int]]:
+    """The cells (row, column) of the path that `exact_dtw` measures, from (0, 0) to the last."""
     n, k = cost.shape
     best: dict[tuple[int, int], tuple[float, int]] = {}
+    before: dict[tuple[int, int], tuple[int, int]] = {}
     for i in range(n):
         for j in range(k):
-            steps = [best[p] for p in ((i - 1, j - 1), (i - 1, j), (i, j - 1)) if p in best]
-            total, cells = min(steps, default=(0.0, 0))
+            steps = [p for p in ((i - 1, j - 1), (i - 1, j), (i, j - 1)) if p in best]
+            total, cells = 0.0, 0
+            if steps:
+                before[i, j] = min(steps, key=best.__getitem__)
+                total, cells = best[before[i, j]]
             best[i, j] = (total + float(cost[i, j]), cells + 1)
-    total, cells = best[n - 1, k - 1]
-    return total / cells
+    path = [(n - 1, k - 1)]
+    while path[-1] in before:
+        path.append(before[path[-1]])
+    return path[::-1]
 
 
 def exact_otam(cost: np.ndarray) -> float:
