@@ -166,7 +166,8 @@ def check_document(path: Path) -> None:
 
 
 def write_document(path: Path, block: str) -> None:
-    """Replaces what stands between the marks; the rest stays."""
+    """Replaces what stands between the marks; the rest stays; raises as `check_document`."""
+    check_document(path)  # it may have been edited since the study began
     text = path.read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
