@@ -21,10 +21,12 @@ from typing import Any
 from mmpt.config.load import REPOSITORY_ROOT
 from mmpt.errors import LaunchError, first_few
 from mmpt.io.atomic import atomic_write
+from mmpt.io.files import no_file
 from mmpt_cli.data_survey import NOT_THERE, Survey, survey
-from mmpt_cli.data_things import BROKEN, MISSING, OK, STATES, Thing
+from mmpt_cli.data_things import BROKEN, MISSING, OK, STATES, Thing, spelled
 from mmpt_cli.entry import program
 from mmpt_cli.evaluation_options import given_path
+from mmpt_cli.folders import why_not_writable
 
 PROJECTS = (Path("projects/retri/norton"), Path("projects/retri/videoclip"))
 """Where the released job files are."""
@@ -65,18 +67,33 @@ def main(argv: list[str]) -> int:
     """Prints the table; the status is 0 where nothing is missing and nothing broken.
 
     Raises:
-        LaunchError: there is no job file, or a process that opened files was killed.
+        LaunchError: there is no job file, the file of `--json` cannot be written, or a process
+            that opened files was killed.
     """
     parser = build_parser()
     args = parser.parse_args(argv)
     if args.jobs > 1 and not args.deep:
         parser.error("--jobs is for --deep, which opens files")
-    found = survey(job_files(args.yaml), args.deep, args.jobs)
+    files = job_files(args.yaml)
+    if args.json is not None:
+        check_writable(args.json)
+    found = survey(files, args.deep, args.jobs)
     print(table(found, screen()))
     if args.json is not None:
         with atomic_write(args.json) as handle:
             handle.write((json.dumps(as_dict(found, args.deep), indent=2) + "\n").encode())
     return status(found)
+
+
+def check_writable(path: Path) -> None:
+    """Tries the folder of `--json` before hours of work; leaves nothing behind.
+
+    Raises:
+        LaunchError: the file cannot be written.
+    """
+    reason = no_file(path) or why_not_writable(str(path.parent))
+    if reason is not None:
+        raise LaunchError(f"--json {path}: cannot be written ({reason})")
 
 
 def job_files(named: Sequence[str]) -> list[str]:
@@ -99,7 +116,8 @@ def job_files(named: Sequence[str]) -> list[str]:
             files.append(part)
     if not files:
         raise LaunchError("no job file is named; name some, or none for all released ones")
-    return list(dict.fromkeys(files))
+    once = {spelled(file): file for file in reversed(files)}  # the first spelling is kept
+    return [file for file in dict.fromkeys(files) if once[spelled(file)] == file]
 
 
 def jobs_in(folders: Sequence[Path]) -> list[str]:

@@ -11,8 +11,9 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 from mmpt.config.access import lookup, setting
-from mmpt.datacheck import NEEDED, Needed, Opening
-from mmpt.errors import USER_ERRORS, DataError, first_few
+from mmpt.datacheck import NEEDED, Needed, Opening, line_of
+from mmpt.errors import DataError, first_few
+from mmpt.io.files import no_file
 from mmpt.io.pickles import load_pickle
 from mmpt.processors import ROLES, MSRVTTTextProcessor
 from mmpt.processors.downstream.segments import ROUNDING_SECONDS, feature_seconds
@@ -57,7 +58,7 @@ def read_split(config: Any, lost: Collection[str], with_bert: bool) -> Read:
 
     Args:
         config: the `dataset` section with `split` and all four roles.
-        lost: paths that are not there, which has been said.
+        lost: paths that are not there, which has been said (a prefix of file names ends in `*`).
         with_bert: whether the tokenizer can be had; else texts are not looked at.
     """
     read = Read([], [])
@@ -70,8 +71,8 @@ def read_split(config: Any, lost: Collection[str], with_bert: bool) -> Read:
         if whole:
             _build(config, read, with_bert)
     except Exception as error:  # a file that its reader stumbles over is broken too
-        line = user_line(error) or f"{type(error).__name__}: {error}"
-        if not any(line.startswith(path) for path in lost):
+        line = user_line(error) or " ".join(f"{type(error).__name__}: {error}".split())
+        if not any(_begins_with(line, path) for path in lost):
             read.facts.append(_about(config, BROKEN, line))
     return read
 
@@ -79,10 +80,22 @@ def read_split(config: Any, lost: Collection[str], with_bert: bool) -> Read:
 def _about(config: Any, state: str, line: str, stops: bool = True) -> Fact:
     """A line of a reader, told of the file that it begins with; else of the job file."""
     text = line.removeprefix("shard ")
-    named = {key: str(path) for key in PATH_UNITS if (path := setting(config, key)) is not None}
+    named = {
+        key: f"{path}*" if unit == "path prefix" else str(path)
+        for key, unit in PATH_UNITS.items()
+        if (path := setting(config, key)) is not None
+    }
     named["bert_name"] = "dataset.bert_name"
-    keys = [key for key, path in named.items() if text.startswith(path)]
+    keys = [key for key, path in named.items() if _begins_with(text, path)]
     return Fact(state, line, max(keys, key=lambda key: len(named[key]), default=""), stops=stops)
+
+
+def _begins_with(line: str, path: str) -> bool:
+    """Whether a line is about a path, or about one below it: `a/b.csv: …` is not about `a/b`."""
+    if path.endswith("*"):
+        return line.startswith(path[:-1])
+    whole = path.rstrip("/") or "/"
+    return line.startswith(whole) and line[len(whole) :][:1] in ("", ":", "/")
 
 
 def _count(needed: Needed, config: Any, read: Read) -> bool:
@@ -93,21 +106,15 @@ def _count(needed: Needed, config: Any, read: Read) -> bool:
     folder = setting(config, FEATURES)
     if folder is None:
         return True
-    try:
-        present = set(os.listdir(folder))
-    except OSError:  # no folder, which has been said: how many it should hold is known all the same
-        present = set()
-    stored = {
-        video_id: next((name for name in allowed if f"{name}.npy" in present), None)
-        for video_id, allowed in needed.names.items()
-    }
+    stored, odd = _stored(needed, folder)
     gone = sorted(video_id for video_id, name in stored.items() if name is None)
-    count = len(stored) - len(gone)
+    gone = [video_id for video_id in gone if video_id not in odd]
+    count = len(stored) - len(gone) - len(odd)
     part = " (train)" if setting(config, "split") == "train" else ""  # one table may hold both
     told = f"{count:,} of {len(stored):,} videos of {os.path.basename(needed.table)}{part}"
     read.facts.append(Fact(OK, told, FEATURES))
     if gone:
-        stops = needed.fixed or count == 0
+        stops = needed.fixed or count + len(odd) == 0
         fate = "" if stops else "; the job leaves them out"
         files = first_few([f"{needed.names[video_id][0]}.npy" for video_id in gone])
         line = (
@@ -115,25 +122,74 @@ def _count(needed: Needed, config: Any, read: Read) -> bool:
             f"{files}{fate}"
         )
         read.facts.append(Fact(MISSING, line, FEATURES, stops=stops))
+    if odd:
+        line = (
+            f"the features of {len(odd):,} of the {len(stored):,} videos of {needed.table} are no "
+            f"files with content: {first_few(sorted(odd.values()))}"
+        )
+        read.facts.append(Fact(BROKEN, line, FEATURES))
     width = setting(config, "vfeat_dim", DEFAULT_WIDTH)
     names = [name for name in stored.values() if name is not None]
     read.openings.extend((FEATURES, Opening("features", folder, n, width)) for n in names)
-    _check_lengths(needed, stored, folder, read)
-    return count > 0 and not (gone and needed.fixed)
+    readable = _check_lengths(needed, stored, folder, read)
+    return readable and count > 0 and not (gone and needed.fixed)
 
 
-def _check_lengths(needed: Needed, stored: dict, folder: str, read: Read) -> None:
-    """Finds the videos whose texts begin behind the end of their features."""
-    short = []
+def _stored(needed: Needed, folder: str) -> tuple[dict[str, str | None], dict[str, str]]:
+    """Video -> the name of its features, None without; and what stands where no features are.
+
+    Regular files with content count, links to them too.
+
+    Raises:
+        OSError: the folder may not be listed.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            present = {entry.name: entry for entry in entries}
+    except (FileNotFoundError, NotADirectoryError):
+        present = {}  # which has been said: how many it should hold is known all the same
+    stored: dict[str, str | None] = {}
+    odd: dict[str, str] = {}
+    for video_id, allowed in needed.names.items():
+        # the first name counts, as where a job reads them
+        name = next((name for name in allowed if f"{name}.npy" in present), None)
+        problem = None if name is None else _why_no_features(present[f"{name}.npy"])
+        stored[video_id] = name if problem is None else None
+        if problem is not None:
+            odd[video_id] = f"{name}.npy ({problem})"
+    return stored, odd
+
+
+def _why_no_features(entry: os.DirEntry) -> str | None:
+    """Why an entry of a folder cannot be a file of features, told from outside."""
+    try:
+        if not entry.is_file():
+            return no_file(entry.path) or "a link to nothing"
+        return None if entry.stat().st_size else "empty"
+    except OSError as error:  # a link that leads in a circle, or where nobody may look
+        return str(error.strerror)
+
+
+def _check_lengths(needed: Needed, stored: dict, folder: str, read: Read) -> bool:
+    """Finds the videos whose texts begin behind the end of their features; says whether the
+    lengths could be asked for."""
+    short, odd = [], []
     for video_id, begin in needed.begins.items():
         if stored[video_id] is None:
             continue
-        seconds = feature_seconds(os.path.join(folder, f"{stored[video_id]}.npy"))
+        file = f"{stored[video_id]}.npy"
+        try:
+            seconds = feature_seconds(os.path.join(folder, file))
+        except Exception as error:
+            odd.append(line_of(error, file))
+            continue
         if seconds is not None and begin > seconds + ROUNDING_SECONDS:
             short.append(f"{video_id} ({seconds} s, a sentence at {begin:g} s)")
     if short:
         line = f"{len(short)} videos end before their last sentence begins: {first_few(short)}"
         read.facts.append(Fact(BROKEN, line, FEATURES))
+    read.facts.extend(Fact(BROKEN, line, FEATURES) for line in odd[:3])
+    return not odd
 
 
 def _read_shards(config: Any, read: Read, with_bert: bool) -> bool:
@@ -186,8 +242,8 @@ def _look_at_shards(group: Shards, meta: dict, meta_path: str, read: Read) -> bo
 def _problem_of_shard(shard: str, videos: int, meta: str) -> str | None:
     try:
         found = len(ShardedTensor.load(shard, mmap_mode="r"))
-    except USER_ERRORS as error:
-        return str(error)
+    except Exception as error:
+        return line_of(error, f"shard {shard}")
     return None if found == videos else f"shard {shard}: {found} videos, {meta} lists {videos}"
 
 

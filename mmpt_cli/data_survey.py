@@ -2,7 +2,6 @@
 
 import json
 import os
-import zipfile
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,13 +12,13 @@ from mmpt.config.access import lookup, setting
 from mmpt.config.check import check_complete
 from mmpt.config.fairseq_args import trainer_settings
 from mmpt.config.jobtypes import JOB_TYPES
-from mmpt.datacheck import Opening, open_all
+from mmpt.datacheck import Opening, open_all, problem_of_checkpoint
 from mmpt.errors import CheckpointError
 from mmpt.io.files import no_file
 from mmpt.utils.bert import load_tokenizer, resolve_bert
 from mmpt_cli.checkpoint_files import find_checkpoints
 from mmpt_cli.data_reading import Read, read_split
-from mmpt_cli.data_things import BROKEN, MISSING, OK, Fact, Thing
+from mmpt_cli.data_things import BROKEN, MISSING, OK, Fact, Thing, spelled
 from mmpt_cli.entry import user_line
 from mmpt_cli.localjob import Job, read_jobs
 from mmpt_cli.missing import (
@@ -59,6 +58,8 @@ class Survey:
 
     def add_file(self, file: str) -> None:
         """Reads a job file (or the jobs of a pipeline) and looks at what it needs."""
+        if self._known(file):
+            return
         try:
             _, jobs = read_jobs([file], None)
         except Exception as error:  # told as this file's trouble, whatever it is
@@ -69,7 +70,7 @@ class Survey:
 
     def add_job(self, job: Job) -> None:
         """Looks at what a loaded job needs."""
-        if job.file in self.jobs:
+        if self._known(job.file):
             return
         try:
             evaluated = is_evaluated(job)
@@ -111,11 +112,14 @@ class Survey:
                 thing.found(OK, f"a run of {maker} writes it", thing.jobs)
 
     def _broken_job(self, file: str, error: Exception) -> None:
-        if file not in self.jobs:
-            self.jobs.append(file)
-        line = user_line(error) or f"{type(error).__name__}: {error}"
+        self.jobs.append(file)
+        line = user_line(error) or " ".join(f"{type(error).__name__}: {error}".split())
         thing = self._thing(file, None, file, "")
         thing.found(BROKEN, line.removeprefix(f"{file}: "), [file])
+
+    def _known(self, file: str) -> bool:
+        """Whether a job file was looked at, under this spelling of its path or another."""
+        return spelled(file) in {spelled(known) for known in self.jobs}
 
     def _thing(self, what: str, section: str | None, job: str, key: str) -> Thing:
         thing = self.things.setdefault(_normal(what), Thing(what, section))
@@ -151,7 +155,7 @@ class Survey:
         for split in splits:
             config = with_roles(job.config, split)
             identity = (OmegaConf.to_container(config), with_bert)
-            paths = [one.what.removesuffix("*") for one in lost]
+            paths = [one.what for one in lost]
             read = self._once(identity, lambda c=config, p=paths: read_split(c, p, with_bert))
             self._keep(read, job, config, section)
         self._look_at_checkpoints(job, evaluated)
@@ -231,20 +235,6 @@ def with_roles(config: DictConfig, split: str) -> DictConfig:
     own = lookup(PREDICTORS, name, "predictor").processors if name is not None else {}
     roles = {role: cls for role, cls in own.items() if setting(section, role) is None}
     return OmegaConf.merge(section, roles, {"split": split})
-
-
-def problem_of_checkpoint(file: str) -> str | None:
-    """What can be told of a checkpoint by its two ends: it is no file, or cut short."""
-    other = no_file(file)
-    if other is not None:
-        return f"{other}, where a file is needed"
-    try:
-        with open(file, "rb") as handle:
-            old = handle.read(1) == b"\x80"  # written before torch 1.6
-        whole = old or zipfile.is_zipfile(file)
-    except OSError as error:
-        return f"{error.strerror}"
-    return None if whole else f"{os.path.getsize(file):,} bytes: truncated, or no checkpoint"
 
 
 def _evaluated_files(job: Job) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """What jobs need, one entry a path, and what was found out about it for which job."""
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -88,6 +89,13 @@ class Thing:
             "jobs": self.jobs,
             "findings": findings,
         }
+
+
+def spelled(file: str) -> str:
+    """One spelling of the path of a job file; its own name, which tells what it is for, stays that
+    of a link."""
+    folder, name = os.path.split(os.path.abspath(file))
+    return os.path.join(os.path.realpath(folder), name)
 
 
 def _add(known: list[str], new: Iterable[str]) -> None:

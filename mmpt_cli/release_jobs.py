@@ -11,7 +11,7 @@ from mmpt.config.access import nearest, setting
 from mmpt.config.load import REPOSITORY_ROOT
 from mmpt.demo.corpus import MARK
 from mmpt.errors import LaunchError
-from mmpt.report.published import PUBLISHED
+from mmpt.report.published import ITEMS, PUBLISHED
 from mmpt_cli.missing import PATH_UNITS
 from mmpt_cli.predict import read_job
 
@@ -29,6 +29,7 @@ class Evaluation(NamedTuple):
     Attributes:
         config: of the job, with the data, the checkpoint and the folder of results as asked for.
         given: metric -> the number to be reproduced.
+        items: of the whole test set, where numbers are published; else None.
     """
 
     model: str
@@ -36,6 +37,7 @@ class Evaluation(NamedTuple):
     config: DictConfig
     checkpoint: Path
     given: Mapping[str, float]
+    items: int | None = None
 
 
 def released(
@@ -77,17 +79,22 @@ def released(
     return evaluations, left_out
 
 
-def rehearsed(out: Path, stored: Mapping[str, Mapping[str, float]]) -> list[Evaluation]:
-    """The demo's job files on its checkpoints, with the numbers of an earlier rehearsal."""
+def rehearsed(
+    out: Path, stored: Mapping[str, Mapping[str, float]]
+) -> tuple[list[Evaluation], list[str]]:
+    """The demo's job files on its checkpoints, with the numbers of an earlier rehearsal, and a line
+    on each that is left out."""
     folder = _jobs_folder(DEMO_JOBS)
-    evaluations = []
+    evaluations, left_out = [], []
     for file in [*sorted(folder.glob(DEMO_STAGE)), *sorted(folder.glob(FINE_TUNED))]:
         config = read_job(file)
         checkpoint = Path(setting(config, "fairseq.common_eval.path"))
         if file.match(DEMO_STAGE) or checkpoint.is_file():
             given = stored.get(file.stem, {})
             evaluations.append(_prepared("demo", file, config, checkpoint, out, given))
-    return evaluations
+        else:
+            left_out.append(f"{file.stem}: no checkpoint {checkpoint}")
+    return evaluations, left_out
 
 
 def _jobs_folder(folder: Path) -> Path:
@@ -107,7 +114,10 @@ def _prepared(
         "fairseq": {"common_eval": {"path": str(checkpoint)}},
         "eval": {"save_path": str(out)},
     }
-    return Evaluation(model, file, OmegaConf.merge(config, own), checkpoint, given)
+    config = OmegaConf.merge(config, own)
+    # a rehearsal's job files may be called like released ones
+    items = None if model == "demo" else ITEMS.get(file.stem)
+    return Evaluation(model, file, config, checkpoint, given, items)
 
 
 def moved(config: DictConfig, data: Path | None) -> DictConfig:

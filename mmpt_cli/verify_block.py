@@ -8,12 +8,16 @@ from mmpt.errors import LaunchError
 from mmpt.io.atomic import atomic_write
 
 EQUAL, WITHIN, OUTSIDE, NOT_MEASURED = "equal", "within", "outside", "not measured"
+OTHER_SET = "other test set"
 GOOD = (EQUAL, WITHIN)
 """Verdicts of a number that was reproduced."""
 OUR_DECIMALS = 4
 LEGEND = (
-    "*equal*: the same to the last digit given; *within*: the given number lies in our 95 % "
-    "interval (bootstrap over the videos of the test set); *outside*: it does not."
+    "*equal*: the same to the last digit given; *within*: on the whole test set, the given number "
+    "lies in our 95 % interval (bootstrap over the videos of the test set); *outside*: it does "
+    "not; *other test set*: it has more or fewer items than the published one, so nothing is "
+    "reproduced, however wide the interval; *not measured*: the evaluation did not give this "
+    "number."
 )
 
 
@@ -21,7 +25,7 @@ class Row(NamedTuple):
     """One number.
 
     Attributes:
-        model: whose checkpoint; job: the job file's stem; items: of its test set.
+        model: whose checkpoint; job: the job file's stem; items: that were evaluated.
         given: to be reproduced; None where nobody published one.
         ours: what came out; None where the evaluation did not give it.
     """
@@ -34,6 +38,13 @@ class Row(NamedTuple):
     ours: float | None
     interval: tuple[float, float] | None
     verdict: str
+    whole: int | None = None
+    """Items of the whole test set; None: not known."""
+
+    @property
+    def compared(self) -> bool:
+        """Whether there are two numbers."""
+        return self.given is not None and self.ours is not None
 
 
 class Marks(NamedTuple):
@@ -78,6 +89,7 @@ def rows_of(
     shown: Iterable[str],
     given: Mapping[str, float],
     rounding: float,
+    whole: int | None = None,
 ) -> list[Row]:
     """The rows of one evaluation.
 
@@ -86,15 +98,18 @@ def rows_of(
         shown: the metrics that have a row.
         given: metric -> number to be reproduced; those without one have no verdict.
         rounding: as for `verdict`.
+        whole: items of the whole test set, without which nothing is reproduced; None: any number.
     """
-    metrics, intervals = result["metrics"], result["intervals"]
+    metrics, intervals, items = result["metrics"], result["intervals"], result["items"]
     rows = []
     for metric in shown:
         number, ours = given.get(metric), metrics.get(metric)
         ends = intervals.get(metric)
         said = "" if number is None else verdict(number, ours, ends, rounding)
+        if said and said != NOT_MEASURED and whole not in (None, items):
+            said = OTHER_SET
         interval = None if ends is None else (ends[0], ends[1])
-        rows.append(Row(model, job, result["items"], metric, number, ours, interval, said))
+        rows.append(Row(model, job, items, metric, number, ours, interval, said, whole))
     return rows
 
 
@@ -109,7 +124,10 @@ def table(rows: Sequence[Row], given: str, decimals: int) -> str:
     lines = [f"| {' | '.join(heads)} |", "| --- " * len(heads) + "|"]
     for row in rows:
         ends = "" if row.interval is None else "{:.4f} to {:.4f}".format(*row.interval)
-        cells = [row.model, row.job, f"{row.items:,}", row.metric, _shown(row.given, decimals)]
+        items = f"{row.items:,}"
+        if row.whole not in (None, row.items):
+            items += f" (published: {row.whole:,})"
+        cells = [row.model, row.job, items, row.metric, _shown(row.given, decimals)]
         cells += [_shown(row.ours, OUR_DECIMALS), ends, row.verdict]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -132,6 +132,8 @@ def run_mmpt(words):
         with pytest.raises(SystemExit) as ended:
             mmpt(["demo", *rest, "--help"])
         return ended.value.code
+    if name == "report":
+        run_predict(["projects/retri/norton/test_vtt_zs.yaml"])
     status = mmpt(words)
     # the made corpus is not all that the released job files name
     return 0 if name == "check-data" and status == 1 else status

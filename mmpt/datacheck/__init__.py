@@ -5,6 +5,6 @@ of this a job file asks for is `mmpt_cli.check_data`'s business.
 """
 
 from mmpt.datacheck.needed import NEEDED, Needed
-from mmpt.datacheck.opening import Opening, open_all
+from mmpt.datacheck.opening import Opening, line_of, open_all, problem_of_checkpoint
 
-__all__ = ["NEEDED", "Needed", "Opening", "open_all"]
+__all__ = ["NEEDED", "Needed", "Opening", "line_of", "open_all", "problem_of_checkpoint"]

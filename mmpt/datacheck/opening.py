@@ -5,6 +5,8 @@ One function a kind of file, so that several processes can share the work.
 
 import logging
 import multiprocessing
+import os
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -14,6 +16,7 @@ import numpy as np
 from tqdm import tqdm
 
 from mmpt.errors import USER_ERRORS, DataError, LaunchError, first_few
+from mmpt.io.files import no_file
 
 ROWS_AT_ONCE = 1 << 16
 """Rows of a shard that are looked at together: 64 MiB of half-precision features."""
@@ -74,6 +77,20 @@ def open_time_shard(asked: Opening) -> str | None:
     return _open_shard(asked, lambda rows: np.ones(len(rows), dtype=bool), "")
 
 
+def problem_of_checkpoint(file: str) -> str | None:
+    """What can be told of a checkpoint by its two ends: it is no file, or cut short."""
+    other = no_file(file)
+    if other is not None:
+        return f"{other}, where a file is needed"
+    try:
+        with open(file, "rb") as handle:
+            old = handle.read(1) == b"\x80"  # written before torch 1.6
+        whole = old or zipfile.is_zipfile(file)
+    except OSError as error:
+        return f"{error.strerror}"
+    return None if whole else f"{os.path.getsize(file):,} bytes: truncated, or no checkpoint"
+
+
 def open_checkpoint(asked: Opening) -> str | None:
     """Reads a checkpoint's weights; raises CheckpointError."""
     from mmpt.errors import CheckpointError
@@ -106,13 +123,28 @@ OPENERS: dict[str, Callable[[Opening], str | None]] = {
 
 
 def open_one(asked: Opening) -> Opened:
-    """Opens one thing; what is wrong with it comes back as a line."""
+    """Opens one thing; what is wrong with it comes back as a line, whatever its reader raised."""
     try:
         return Opened(note=OPENERS[asked.kind](asked))
-    except USER_ERRORS as error:
-        return Opened(" ".join(str(error).split()))
-    except OSError as error:
-        return Opened(f"{error.filename or asked.place}: {error.strerror or error}")
+    except Exception as error:
+        named = f"{asked.name}.npy" if asked.kind == "features" else ""
+        return Opened(line_of(error, os.path.join(asked.place, named) if named else asked.place))
+
+
+def line_of(error: Exception, place: str) -> str:
+    """What a reader raised over a broken file, in one line that names the file.
+
+    numpy and torch end in nearly any exception there; ours name their file.
+
+    Args:
+        place: the file, or the prefix of a shard.
+    """
+    text = " ".join(str(error).split())
+    if isinstance(error, USER_ERRORS):
+        return text
+    if isinstance(error, OSError):
+        return f"{error.filename or place}: {error.strerror or text or type(error).__name__}"
+    return f"{place}: {type(error).__name__}" + (f": {text}" if text else "")
 
 
 def open_all(asked: Sequence[Opening], processes: int = 1) -> Iterator[tuple[Opening, Opened]]:

@@ -1,7 +1,11 @@
 """What is there, missing and broken: the demo corpus whole, and spoiled in every way."""
 
 import json
+import os
+import pickle
 import shutil
+import tokenize
+import zipfile
 from collections import Counter
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -176,7 +180,6 @@ def truncated(path):
 
 SPOILED = {
     "truncated": (truncated, "truncated or no .npy file"),
-    "empty": (lambda path: path.write_bytes(b""), "truncated or no .npy file"),
     "narrow": (
         lambda path: np.save(path, np.ones((4, 511), np.float16)),
         "shape (4, 511); expected [seconds, 512]",
@@ -205,15 +208,123 @@ def test_spoiled_features_are_found_by_a_deep_look(place, name):
     assert lines.startswith(f"1 of 12 files: {path}: ") and line in lines
 
 
+NO_FILES = {
+    "empty": (Path.touch, "empty"),
+    "folder": (Path.mkdir, "a folder"),
+    "pipe": (os.mkfifo, "a pipe"),
+    "circle": (lambda path: path.symlink_to(path.name), "Too many levels of symbolic links"),
+    "dangling link": (lambda path: path.symlink_to("nowhere.npy"), "a link to nothing"),
+}
+
+
+@pytest.mark.parametrize("name", NO_FILES)
+def test_what_is_no_file_with_content_is_not_counted(place, name):
+    make, line = NO_FILES[name]
+    path = msrvtt_features()[3]
+    path.unlink()
+    make(path)
+    for deep in (False, True):
+        found = looked("test_vtt_videoclip", deep=deep)
+        assert told(found, MSRVTT, "ok").startswith("11 of 12 videos of MSRVTT_JSFUSION_test.csv")
+        lines = told(found, MSRVTT, "broken")
+        assert lines.startswith(f"the features of 1 of the 12 videos of {TABLE} are no files with")
+        assert f"content: {path.name} ({line})" in lines
+        assert found.things[MSRVTT].stops
+
+
+def test_features_that_are_links_to_files_count(place):
+    path = msrvtt_features()[3]
+    path.rename("elsewhere.npy")
+    path.symlink_to(Path("elsewhere.npy").resolve())
+    assert check_data.status(looked("test_vtt_videoclip", deep=True)) == 0
+
+
+def test_a_folder_that_may_not_be_read(place, monkeypatch):
+    def scandir(folder):
+        if folder == MSRVTT:
+            raise PermissionError(13, "Permission denied", folder)
+        return listed(folder)
+
+    listed = os.scandir
+    monkeypatch.setattr(os, "scandir", scandir)
+    found = looked("test_vtt_videoclip")
+    assert told(found, MSRVTT, "broken") == "permission denied: this user may not open it"
+
+
+def archive_cut_short(path):
+    path.write_bytes(b"PK\x03\x04 no archive")
+
+
+def odd_header(path):
+    """Of an old numpy's file, which is read as Python source."""
+    header = b"{'descr': '<f2', 'fortran_order': False, 'shape': (4L, 512L),\n".ljust(118)
+    path.write_bytes(b"\x93NUMPY\x01\x00\x76\x00" + header + bytes(4096))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"), [(archive_cut_short, "BadZipFile"), (odd_header, "TokenError")]
+)
+def test_files_that_numpy_stumbles_over(place, spoil, reason, capsys):
+    path = msrvtt_features()[3]
+    spoil(path)
+    arguments = [job("test_vtt_videoclip"), "--deep"]
+    assert run_command(check_data.main, arguments) == 1
+    assert f"\n      1 of 12 files: {path}: {reason}: " in capsys.readouterr().out
+    found = looked("test_vtt_videoclip", deep=True)
+    assert told(found, MSRVTT, "broken").startswith(f"1 of 12 files: {path}: {reason}: ")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        zipfile.BadZipFile("File is\nno zip file"),
+        tokenize.TokenError("EOF in multi-line statement", (2, 0)),
+        MemoryError(),
+        IndexError("list index out of range"),
+        pickle.UnpicklingError("invalid load key"),
+        RecursionError("maximum recursion depth exceeded"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+@pytest.mark.parametrize("kind", opening.OPENERS)
+def test_whatever_a_reader_raises_is_one_line(monkeypatch, kind, error):
+    def stumbles(asked):
+        raise error
+
+    monkeypatch.setitem(opening.OPENERS, kind, stumbles)
+    ((_, opened),) = opening.open_all([opening.Opening(kind, "folder/x", "y")])
+    path = "folder/x/y.npy" if kind == "features" else "folder/x"
+    said = f"{path}: {type(error).__name__}"
+    assert opened.problem.startswith(said) and "\n" not in opened.problem
+    assert opened.problem == said or opened.problem.startswith(f"{said}: ")
+
+
+def test_a_shard_that_numpy_stumbles_over(place):
+    odd_header(Path(f"{SHARDS}/train_1_data.npy"))
+    found = looked("videoclip", deep=True)
+    line = told(found, f"{SHARDS}/train_*", "broken")
+    assert line.startswith(f"shard {SHARDS}/train_1: TokenError") and "\n" not in line
+
+
+def test_lengths_that_numpy_stumbles_over(place):
+    folder = "data/demo/how2-align"
+    path = features(folder)[0]
+    odd_header(path)
+    found = looked("test_htm_align_videoclip")
+    assert told(found, folder, "broken").startswith(f"{path.name}: TokenError: ")
+    assert [thing.what for thing in found.things.values() if thing.state != "ok"] == [folder]
+
+
 @pytest.mark.slow
 def test_several_processes_find_the_same(place):
     truncated(msrvtt_features()[3])
-    truncated(msrvtt_features()[5])
+    archive_cut_short(msrvtt_features()[4])
+    odd_header(msrvtt_features()[5])
     lines = []
     for processes in (1, 2):
         found = survey([job("test_vtt_videoclip")], True, processes)
         lines.append(told(found, MSRVTT, "broken"))
-    assert lines[0] == lines[1] and lines[0].startswith("2 of 12 files: ")
+    assert lines[0] == lines[1] and lines[0].startswith("3 of 12 files: ")
 
 
 @pytest.mark.parametrize(
@@ -238,6 +349,19 @@ def test_a_broken_annotation_gives_its_line(place, test, path, text, line):
     assert line in told(found, path, "broken")
     assert [thing.what for thing in found.things.values() if thing.state != "ok"] == [path]
     assert found.things[path].section and found.things[path].jobs == [job(name)]
+
+
+def test_a_broken_annotation_beside_a_missing_path_that_begins_its_name(place):
+    Path("pc").mkdir()
+    Path("pc/vtt.csv").write_text("key,video_id\n1,a\n")
+    Path("test_pc.yaml").write_text(
+        f"includes: {job('test_vtt_videoclip')}\n"
+        "dataset:\n  vfeat_dir: pc/vtt\n  test_path: pc/vtt.csv\n"
+    )
+    found = survey(["test_pc.yaml"])
+    assert "not there" in told(found, "pc/vtt", "missing")
+    assert told(found, "pc/vtt", "broken") == ""
+    assert "no column 'sentence'" in told(found, "pc/vtt.csv", "broken")
 
 
 def test_what_only_the_processors_find(place):
@@ -360,6 +484,19 @@ def test_a_job_file_that_cannot_be_read_stops_no_other(place, capsys):
     assert "1 of 3 jobs have all they need; of 6 things 0 are missing, 2 broken" in out
 
 
+def test_a_job_file_under_several_spellings_is_one_job(place, capsys):
+    Path("test_a.yaml").write_text(f"includes: {job('test_vtt_videoclip')}\n")
+    Path("odd.yaml").write_text("datset: {}\n")
+    for file in ("test_a.yaml", "odd.yaml"):
+        spellings = [f"./{file}", file, str(place / file), f"data/../{file}"]
+        assert check_data.job_files(spellings) == [f"./{file}"]
+        found = survey(spellings)
+        assert found.jobs == [f"./{file}"]
+        assert sum(file in thing.what for thing in found.things.values()) == (file == "odd.yaml")
+    check_data.main(["./test_a.yaml", "test_a.yaml", "."])
+    assert " of 2 jobs have" in capsys.readouterr().out
+
+
 def test_training_videos_without_a_caption(place):
     Path("vtt_ft.yaml").write_text(
         f"includes: {REPOSITORY_ROOT}/projects/retri/norton/vtt_ft.yaml\n"
@@ -426,3 +563,31 @@ def test_json(place, capsys):
 def test_wrong_use(place, capsys, arguments, status, line):
     assert run_command(check_data.main, arguments) == status
     assert line in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("file", "reason"),
+    [
+        ("odd.yaml/data.json", "File exists"),
+        ("odd.yaml/a/data.json", "Not a directory"),
+        ("data", "a folder"),
+        ("/dev/null", "a device"),
+    ],
+)
+def test_a_json_file_that_cannot_be_written_is_told_before_the_work(
+    place, capsys, monkeypatch, file, reason
+):
+    Path("odd.yaml").touch()
+    monkeypatch.setattr(check_data, "survey", lambda *_: pytest.fail("looked"))
+    assert run_command(check_data.main, [job("test_vtt_videoclip"), "--json", file]) == 1
+    assert capsys.readouterr().err == f"error: --json {file}: cannot be written ({reason})\n"
+
+
+def test_the_folder_of_the_json_file_is_made_only_where_it_is_written(place, monkeypatch):
+    def stops(*_):
+        assert not Path("out").exists()
+        raise LaunchError("killed")
+
+    monkeypatch.setattr(check_data, "survey", stops)
+    assert run_command(check_data.main, ["--json", "out/a/data.json"]) == 1
+    assert not Path("out").exists()

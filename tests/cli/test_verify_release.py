@@ -13,7 +13,7 @@ from mmpt.demo import make_corpus
 from mmpt.demo.corpus import MARK
 from mmpt.errors import DataError, LaunchError
 from mmpt.evaluators import METRICS
-from mmpt.report.published import PUBLISHED
+from mmpt.report.published import ITEMS, PUBLISHED
 from mmpt.utils.bert import load_tokenizer
 from mmpt_cli import demo_run, release_jobs, verify_release
 from mmpt_cli.entry import run_command
@@ -21,11 +21,13 @@ from mmpt_cli.rehearsal import read_reference
 from mmpt_cli.verify_block import (
     EQUAL,
     NOT_MEASURED,
+    OTHER_SET,
     OUTSIDE,
     REHEARSAL,
     RELEASE,
     WITHIN,
     check_target,
+    rows_of,
     verdict,
     write_block,
 )
@@ -74,6 +76,29 @@ def data(corpus, place):
 
 
 @pytest.fixture
+def whole_sets(monkeypatch):
+    """The demo's small test sets, taken for whole ones."""
+    monkeypatch.setitem(ITEMS, "test_vtt_zs", 12)
+    monkeypatch.setitem(ITEMS, "test_vttqa_zs", 12)
+
+
+@pytest.fixture
+def evaluated(monkeypatch):
+    """Results without evaluating; returns what sets them: job -> (items, metrics, intervals)."""
+    made = {}
+
+    def evaluate(path, config, checkpoint, **_):
+        if path.stem not in made:
+            raise DataError("truncated")
+        items, metrics, intervals = made[path.stem]
+        entry = {"metrics": metrics, "intervals": intervals, "items": items, "sha256": "ab12"}
+        return {"results": [entry], "best": 0}
+
+    monkeypatch.setattr(verify_release, "evaluate", evaluate)
+    return made
+
+
+@pytest.fixture
 def demo(corpus, place):
     """The demo corpus, and an untrained model in the place of its second stage's."""
     Path("data").mkdir()
@@ -103,6 +128,27 @@ def test_verdicts(given, ours, interval, expected):
     assert verdict(given, ours, interval, HALF) == expected
 
 
+@pytest.mark.parametrize(
+    ("items", "whole", "ours", "expected"),
+    [
+        (1000, 1000, 0.12, WITHIN),
+        (25, 1000, 0.12, OTHER_SET),
+        (999, 1000, 0.107, OTHER_SET),
+        (1001, 1000, 0.107, OTHER_SET),
+        (25, 1000, None, NOT_MEASURED),
+        (25, None, 0.12, WITHIN),
+    ],
+)
+def test_only_the_whole_test_set_reproduces(items, whole, ours, expected):
+    result = {"metrics": {"R1": ours}, "intervals": {"R1": [0.0, 0.4]}, "items": items}
+    (row,) = rows_of("Norton", "test_vtt_zs", result, ["R1"], {"R1": 0.107}, HALF, whole)
+    assert row.verdict == expected
+
+
+def test_every_job_with_published_numbers_says_how_large_its_test_set_is():
+    assert ITEMS.keys() == PUBLISHED.keys()
+
+
 def test_published_numbers_are_of_jobs_and_metrics_that_there_are():
     for job, numbers in PUBLISHED.items():
         metric = METRICS[load_config(config_file=NORTON / f"{job}.yaml").metric]
@@ -126,6 +172,23 @@ def test_what_is_missing_is_listed_and_nothing_evaluated(place, tmp_path, capsys
     assert list(tmp_path.rglob("*")) == []
 
 
+def test_a_small_test_set_is_no_reproduction(data, capsys):
+    """An untrained model, intervals that hold nearly anything."""
+    document = Path("parity.md")
+    document.write_text(f"{RELEASE.begin}\n{RELEASE.end}\n")
+    assert verify_release.main(["--data", str(data), *ONLY, "--write", str(document)]) == 1
+    text = document.read_text()
+    rows = [line.split("|")[1:-1] for line in text.splitlines() if "| Norton | test_" in line]
+    assert [row[2].strip() for row in rows] == ["12 (published: 1,000)"] * 3 + [
+        "12 (published: 2,990)"
+    ]
+    assert {row[-1].strip() for row in rows} == {OTHER_SET} == {"other test set"}
+    assert ": 0 of 4 numbers are reproduced" in text
+    assert "*within*: on the whole test set, the given number lies in our 95 % interval" in text
+    assert "*other test set*: it has more or fewer items than the published one" in text
+
+
+@pytest.mark.usefixtures("whole_sets")
 def test_released_files_are_compared_and_the_block_is_written(data, capsys):
     document = Path("parity.md")
     document.write_text(f"before\n\n{RELEASE.begin}\nold\n{RELEASE.end}\n\nafter\n")
@@ -177,8 +240,16 @@ def test_videos_that_are_left_out_are_allowed_on_demand(data, capsys):
     assert verify_release.main(only) == 1
     assert "the job leaves them out" in capsys.readouterr().out
     assert not Path("runs/verify_release").exists()
-    verify_release.main([*only, "--incomplete"])
-    assert "| Norton | test_youcook_zs |" in capsys.readouterr().out
+    assert verify_release.main([*only, "--incomplete"]) == 1
+    out = capsys.readouterr().out
+    (row,) = [
+        line for line in out.splitlines() if "| test_youcook_zs |" in line and "| R1 |" in line
+    ]
+    assert re.search(r"\| \d+ \(published: 3,350\) \|", row) and row.endswith("other test set |")
+    told = out.partition("Left out of the test sets (--incomplete):\n\n* ")[2].splitlines()[0]
+    assert told.startswith(f"{folder}: 1 of the 3 videos of ") and told.endswith(
+        "; the job leaves them out (test_youcook_zs)"
+    )
     (data / "msrvtt/MSR_MC_test.csv").unlink()
     assert verify_release.main(["--data", str(data), *ONLY, "--incomplete"]) == 1
     assert "| Norton |" not in capsys.readouterr().out
@@ -199,6 +270,48 @@ def test_an_evaluation_that_fails_does_not_stop_the_others(data, capsys, monkeyp
     assert "| Norton | test_vttqa_zs |" in out and "| Norton | test_vtt_zs |" not in out
 
 
+DOCUMENT = f"{RELEASE.begin}\nold\n{RELEASE.end}\n"
+VTT = ({"R1": 0.107, "R5": 0.241, "R10": 0.316}, {})
+
+
+@pytest.mark.usefixtures("whole_sets")
+def test_the_block_says_what_was_not_asked_for(data, evaluated, capsys):
+    evaluated["test_vtt_zs"] = (12, *VTT)
+    Path("parity.md").write_text(DOCUMENT)
+    arguments = ["--data", str(data), "--only", "test_vtt_zs", "--write", "parity.md"]
+    assert verify_release.main(arguments) == 0
+    text = Path("parity.md").read_text()
+    assert ": 3 of 3 numbers are reproduced" in text
+    told = text.partition("Not evaluated:\n\n")[2]
+    others = {path.stem for path in NORTON.glob("test_*_zs.yaml")} - {"test_vtt_zs"}
+    assert {line for line in told.splitlines() if line.endswith(": not asked for (--only)")} == {
+        f"* {name}: not asked for (--only)" for name in others
+    }
+    assert "* test_vtt_ft: no checkpoint " in told
+
+
+@pytest.mark.parametrize(
+    ("only", "results"),
+    [
+        ("test_vtt_zs", {}),  # all fail
+        ("test_didemo_zs", {"test_didemo_zs": (9, {"rank@1": 0.2}, {})}),  # nothing published
+        ("test_vtt_zs", {"test_vtt_zs": (1000, {"other": 0.2}, {})}),  # nothing measured
+    ],
+)
+def test_where_nothing_is_compared_the_document_stays_as_it_is(
+    data, evaluated, capsys, only, results
+):
+    evaluated.update(results)
+    Path("parity.md").write_text(DOCUMENT)
+    arguments = ["--data", str(data), "--only", only]
+    assert verify_release.main(arguments) == 1
+    assert verify_release.main([*arguments, "--write", "parity.md"]) == 1
+    assert Path("parity.md").read_text() == DOCUMENT
+    out = capsys.readouterr().out
+    assert out.endswith("\nnothing was compared: parity.md stays as it is\n")
+    assert "no number was compared" in out
+
+
 def test_published_numbers_never_meet_a_demo_corpus(corpus, place):
     with pytest.raises(LaunchError, match=r"lies in a demo corpus .*; --rehearse is for it"):
         verify_release.main(["--data", str(corpus)])
@@ -213,8 +326,8 @@ def test_a_rehearsal_stores_its_numbers_and_compares_with_them(demo, capsys):
     document.write_text(f"{REHEARSAL.begin}\n{REHEARSAL.end}\n")
     assert verify_release.main(REHEARSED) == 0
     out = capsys.readouterr().out
-    assert f"numbers stored for the next rehearsal: {reference}" in out
-    assert ": there are no numbers to compare with yet." in out
+    assert f"numbers of test_vtt_norton stored for the next rehearsal: {reference}" in out
+    assert ": no number was compared with that of an earlier rehearsal." in out
     stored = read_reference(reference)
     assert stored["test_vtt_norton"].keys() > {"R1", "R5", "R10"}
 
@@ -233,6 +346,69 @@ def test_a_rehearsal_stores_its_numbers_and_compares_with_them(demo, capsys):
     assert f"{count - 1} of {count} numbers" in capsys.readouterr().out
     assert verify_release.main([*REHEARSED, "--renew"]) == 0
     assert read_reference(reference) == stored
+
+
+REFERENCE = Path("runs/verify_release/rehearsal/reference.json")
+BOTH = ["--rehearse", "--only", "test_vtt_norton", "test_vttqa_norton"]
+
+
+def numbers(**jobs):
+    """Results of rehearsed jobs, an equal number for all metrics of one."""
+    names = {"vtt": ("R1", "R5"), "vttqa": ("acc",)}
+    return {f"test_{job}_norton": (12, dict.fromkeys(names[job], n), {}) for job, n in jobs.items()}
+
+
+def test_numbers_of_a_rehearsal_are_stored_job_by_job(demo, evaluated, capsys):
+    evaluated.update(numbers(vtt=0.5))
+    assert verify_release.main(BOTH) == 1  # test_vttqa_norton fails, the other is stored
+    assert read_reference(REFERENCE) == {"test_vtt_norton": {"R1": 0.5, "R5": 0.5}}
+    evaluated.update(numbers(vtt=0.5, vttqa=0.25))
+    assert verify_release.main(BOTH) == 0  # one compared, one stored
+    out = capsys.readouterr().out
+    assert ": 2 of 2 numbers are reproduced (an earlier rehearsal)" in out
+    assert f"* numbers of test_vttqa_norton stored for the next rehearsal: {REFERENCE}" in out
+    stored = json.loads(REFERENCE.read_text())
+    assert stored["numbers"]["test_vttqa_norton"] == {"acc": 0.25}
+    assert stored["sources"]["test_vtt_norton"]["sha256"] == "ab12"
+    evaluated.update(numbers(vtt=0.75, vttqa=0.125))
+    assert verify_release.main(BOTH) == 1
+    assert json.loads(REFERENCE.read_text()) == stored
+
+
+def test_the_numbers_of_one_job_are_renewed_alone(demo, evaluated, capsys):
+    evaluated.update(numbers(vtt=0.5, vttqa=0.25))
+    assert verify_release.main(BOTH) == 0
+    evaluated.update(numbers(vtt=0.75, vttqa=0.125))
+    renewed = ["--rehearse", "--renew", "--only", "test_vtt_norton"]
+    assert verify_release.main(renewed) == 0
+    stored = read_reference(REFERENCE)
+    assert stored == {
+        "test_vtt_norton": {"R1": 0.75, "R5": 0.75},
+        "test_vttqa_norton": {"acc": 0.25},
+    }
+    del evaluated["test_vtt_norton"]
+    assert verify_release.main(renewed) == 1  # it fails: the old numbers stay
+    assert read_reference(REFERENCE) == stored
+
+
+def test_a_rehearsal_with_nothing_to_compare_with_leaves_the_document(demo, evaluated, capsys):
+    evaluated.update(numbers(vtt=0.5))
+    text = f"{REHEARSAL.begin}\n{REHEARSAL.end}\n"
+    Path("rehearsal.md").write_text(text)
+    arguments = ["--rehearse", "--only", "test_vtt_norton", "--write", "rehearsal.md"]
+    assert verify_release.main(arguments) == 1
+    assert Path("rehearsal.md").read_text() == text and REFERENCE.is_file()
+    assert verify_release.main(arguments) == 0
+    assert "test_vttqa_norton: not asked for (--only)" in Path("rehearsal.md").read_text()
+
+
+def test_renewing_replaces_damaged_numbers(demo, evaluated):
+    REFERENCE.parent.mkdir(parents=True)
+    REFERENCE.write_text("{")
+    evaluated.update(numbers(vtt=0.5))
+    assert run_command(verify_release.main, REHEARSED) == 1
+    assert verify_release.main([*REHEARSED, "--renew"]) == 0
+    assert read_reference(REFERENCE) == {"test_vtt_norton": {"R1": 0.5, "R5": 0.5}}
 
 
 def test_a_rehearsal_without_a_demo_run_lists_what_is_missing(place, capsys):
