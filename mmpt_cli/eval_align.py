@@ -42,5 +42,5 @@ def main(argv: list[str]) -> int:
             f"{path}: predictor {found}; eval_zeroshot_align.py evaluates jobs with {PREDICTOR}, "
             "predict.py those with any"
         )
-    evaluate(path, config, args.checkpoint, args.out, args.device)
+    evaluate(path, config, args.checkpoint, args.out, args.device, args.limit)
     return 0

@@ -6,9 +6,7 @@ predicts, on `fairseq.common_eval.path`.
 """
 
 import argparse
-import json
 import logging
-import platform
 import sys
 import time
 from pathlib import Path
@@ -27,12 +25,14 @@ from mmpt_cli.checkpoint_files import (
     check_weights,
     find_checkpoints,
     require_file,
-    results_file,
     score_names,
 )
 from mmpt_cli.entry import program
-from mmpt_cli.evaluation_options import add_options, pick_device
+from mmpt_cli.evaluation_options import FirstItems, add_options, pick_device
 from mmpt_cli.folders import results_folder
+from mmpt_cli.results import versions as versions  # others take it from here
+from mmpt_cli.results import write_results
+from mmpt_cli.selection import chosen_on_test
 
 logger = logging.getLogger(__name__)
 
@@ -41,13 +41,20 @@ PREDICTS_ONLY = "vis"
 
 
 class Job(NamedTuple):
-    """A loaded job: its file, config, test set, loader and evaluator."""
+    """A loaded job: its file, config, test set, loader and evaluator; how many items count at most
+    (None: all)."""
 
     path: Path
     config: DictConfig
     task: Any
     loader: Any
     evaluator: Any
+    limit: int | None = None
+
+    @property
+    def name(self) -> str:
+        """What its results are called after: those of a limited run stand beside the full ones."""
+        return self.path.stem if self.limit is None else f"{self.path.stem}.limit{self.limit}"
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -70,7 +77,7 @@ def main(argv: list[str]) -> int:
     if not paths:
         parser.error("no job file is named")
     for path, config in [(path, read_job(path)) for path in paths]:
-        evaluate(path, config, args.checkpoint, args.out, args.device)
+        evaluate(path, config, args.checkpoint, args.out, args.device, args.limit)
     return 0
 
 
@@ -97,9 +104,10 @@ def evaluate_job(
     checkpoint: str | Path | None = None,
     out: Path | None = None,
     device: str | None = None,
+    limit: int | None = None,
 ) -> dict[str, Any]:
     """Reads one job file and evaluates it; as `evaluate`."""
-    return evaluate(path, read_job(path), checkpoint, out, device)
+    return evaluate(path, read_job(path), checkpoint, out, device, limit)
 
 
 def evaluate(
@@ -108,6 +116,7 @@ def evaluate(
     checkpoint: str | Path | None = None,
     out: Path | None = None,
     device: str | None = None,
+    limit: int | None = None,
 ) -> dict[str, Any]:
     """Evaluates one job, prints its numbers and writes `results_JOBNAME.json`.
 
@@ -117,6 +126,7 @@ def evaluate(
         checkpoint: the file to evaluate; None: those that the job names.
         out: folder of the results; None: `eval.save_path`.
         device: `cuda`, `cuda:N` or `cpu`; None: CUDA where there is one.
+        limit: the first so many items alone, into `results_JOBNAME.limitN.json`; None: all.
 
     Returns:
         The content of the results file.
@@ -132,7 +142,7 @@ def evaluate(
     folder = config.eval.save_path
     with results_folder(folder):
         try:
-            job = load_job(path, config)
+            job = load_job(path, config, limit=limit)
         except ConfigError as error:
             raise ConfigError(f"{path}: {error}") from error
         results, failed = evaluate_all(job, files, device, only_predicts)
@@ -157,8 +167,9 @@ def evaluate_all(
 
     results: list[dict] = []
     failed: list[dict] = []
-    for file, scores_name in zip(files, score_names(job.path.stem, files), strict=True):
-        print(f"{job.path.stem}: {file}")
+    for file, scores_name in zip(files, score_names(job.name, files), strict=True):
+        limited = f" (--limit {job.limit}: {job.loader.dataset})" if job.limit is not None else ""
+        print(f"{job.path.stem}: {file}{limited}")
         try:
             results.append(
                 evaluate_checkpoint(job, file, scores_name, results, device, only_predicts)
@@ -184,8 +195,10 @@ def with_results_folder(path: Path, config: DictConfig, out: Path | None) -> Dic
     return config
 
 
-def load_job(path: Path, config: DictConfig, out: Path | None = None) -> Job:
-    """Builds the test set and the evaluator."""
+def load_job(
+    path: Path, config: DictConfig, out: Path | None = None, limit: int | None = None
+) -> Job:
+    """Builds the test set, or its first items, and the evaluator."""
     from torch.utils.data import DataLoader
 
     from mmpt.evaluators import Evaluator
@@ -199,13 +212,15 @@ def load_job(path: Path, config: DictConfig, out: Path | None = None) -> Job:
     config = OmegaConf.merge(config, own)
     task = Task.config_task(config)
     data = task.build_split("test")
+    if limit is not None:
+        data = FirstItems(data, limit, setting(config, "metric"))
     loader = DataLoader(
         data,
         batch_size=predictor.items_per_batch or setting(config, "fairseq.dataset.batch_size", 1),
         num_workers=setting(config, "fairseq.dataset.num_workers", 0),
         collate_fn=data.collater,
     )
-    return Job(path, config, task, loader, evaluator)
+    return Job(path, config, task, loader, evaluator, limit)
 
 
 def evaluate_checkpoint(
@@ -230,10 +245,11 @@ def evaluate_checkpoint(
 
     require_file(file)
     digest = sha256_of(file)
+    chosen = {"selected_on_test_reason": chosen_on_test(file, job.config)}
     for entry in earlier:
         if entry["sha256"] == digest:
             print(f"  the same content as {entry['checkpoint']}")
-            return {**entry, "checkpoint": str(file)}
+            return {**entry, "checkpoint": str(file), **chosen}
     start = time.perf_counter()
     model = job.task.build_model()
     unused = load_model(model, file)
@@ -256,54 +272,7 @@ def evaluate_checkpoint(
         "scores": f"{scores_name}{job.evaluator.predictor.scores_suffix}",
         "items": len(job.loader.dataset),
         "seconds": round(time.perf_counter() - start, 2),
-    }
-
-
-def write_results(job: Job, results: list[dict], failed: list[dict]) -> dict[str, Any]:
-    """Names the best checkpoint and writes the results file."""
-    from mmpt.io.atomic import atomic_write
-
-    metric = job.evaluator.metric
-    measured = all(result["metrics"] for result in results)
-    values = [metric.best_metric(result["metrics"]) for result in results] if measured else [0.0]
-    best = max(range(len(values)), key=values.__getitem__)
-    selected = measured and len(results) > 1
-    content = {
-        "job": str(job.path),
-        "config": OmegaConf.to_container(job.config, resolve=True),
-        "versions": versions(),
-        "results": results,
-        "failed": failed,
-        "best": best,
-        "selected_on_test": selected,
-    }
-    path = results_file(job.config.eval.save_path, job.path)
-    with atomic_write(path) as handle:
-        handle.write((json.dumps(content, indent=2) + "\n").encode())
-    if selected:
-        name = metric.metric_names[0]
-        print(
-            f"best by {name}: {results[best]['checkpoint']} ({values[best]:.4f}), chosen on the "
-            "test set itself"
-        )
-    print(f"results: {path}")
-    return content
-
-
-def versions() -> dict[str, str]:
-    """The versions that a number depends on."""
-    import numpy
-    import torch
-    import transformers
-
-    import mmpt
-
-    return {
-        "mmpt": mmpt.__version__,
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "numpy": numpy.__version__,
+        **chosen,
     }
 
 

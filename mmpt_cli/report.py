@@ -59,7 +59,8 @@ def main(argv: list[str]) -> int:
     args = build_parser().parse_args(argv)
     chosen = [name for given in args.videos for name in given.split(",") if name]
     page = make_report(args.results, args.out or default_folder(args.results[0]), chosen)
-    print(f"report: {page}")
+    # a strict terminal refuses odd bytes of a path, after all was done
+    print(f"report: {str(page).encode(errors='backslashreplace').decode()}")
     return 0
 
 
@@ -74,14 +75,15 @@ def make_report(places: list[Path], out: Path, chosen: list[str] | None = None) 
     Raises:
         DataError, LaunchError: as `main`.
     """
-    from mmpt.report.build import write_report
+    from mmpt.report.build import PICTURES, check_free, write_report
     from mmpt.report.drawing import require_matplotlib
     from mmpt.report.results import find_files
 
     require_matplotlib()
-    files = find_files(places)  # before a folder is made for nothing
-    with results_folder(str(out)):
-        return write_report(files, out, chosen or [])
+    find_files(places)  # before a folder is made for nothing
+    check_free(out)
+    with results_folder(str(out)), results_folder(str(out / PICTURES)):
+        return write_report(places, out, chosen or [])
 
 
 if __name__ == "__main__":

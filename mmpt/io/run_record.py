@@ -108,6 +108,7 @@ def begin_run(
     max_epoch: int | None = None,
     processes: int = 1,
     device: str = "cpu",
+    validates_on_test: Mapping[str, str] | None = None,
 ) -> None:
     """Adds this start to the record of a run folder; one line where the data is other than before.
 
@@ -118,6 +119,7 @@ def begin_run(
         max_update, max_epoch: where the run ends; None or 0: not limited.
         processes: how many train together.
         device: name of the device that this process trains on.
+        validates_on_test: `test_set` and `why` where its best checkpoint is chosen on a test set.
 
     Raises:
         OSError: the folder cannot be written.
@@ -144,6 +146,7 @@ def begin_run(
         "data": data["hash"],
         "max_update": max_update or None,
         "max_epoch": max_epoch or None,
+        "validates_on_test": validates_on_test and dict(validates_on_test),
         "checkpoint": None,
         "updates": None,
         "end": None,

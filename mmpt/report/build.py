@@ -1,22 +1,24 @@
 """The report: one page that needs nothing else, and its pictures as files."""
 
+import os.path
 import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from pathlib import Path
 
 import mmpt
-from mmpt.errors import DataError, first_few
+from mmpt.errors import DataError, LaunchError, first_few
 from mmpt.io.atomic import atomic_write
+from mmpt.io.files import no_file
 from mmpt.report import drawing
 from mmpt.report.grouping import Look
 from mmpt.report.html import Html, Section, join, page, paragraph, picture, tag
 from mmpt.report.look import look_at
 from mmpt.report.overview import all_numbers, overview, sources
-from mmpt.report.results import Group, ResultsFile, find_files, group_results, read_file
+from mmpt.report.results import Group, ResultsFile, group_results, read_files
 from mmpt.report.training import Training, losses, read_training
 
-PAGE, PICTURES = "report.html", "pictures"
+PAGE, PICTURES = "index.html", "pictures"
 """Names in the report's folder."""
 OURS = re.compile(r"\d{3}-[a-z]+\.png")
 """Pictures of an earlier report, which make way."""
@@ -39,7 +41,7 @@ class Gallery:
 
 
 def write_report(places: Iterable[Path], out: Path, chosen: Sequence[str] = ()) -> Path:
-    """Reads results and writes `report.html` and `pictures/*.png`.
+    """Reads results and writes `index.html` and `pictures/*.png`.
 
     Args:
         places: results files, or folders that hold some.
@@ -51,12 +53,13 @@ def write_report(places: Iterable[Path], out: Path, chosen: Sequence[str] = ()) 
 
     Raises:
         DataError: no results, a file that holds none, or a video that no result has.
-        LaunchError: matplotlib is not installed.
+        LaunchError: matplotlib is not installed, or something stands where the report goes.
     """
     drawing.require_matplotlib()
-    files = [read_file(path) for path in find_files(places)]
+    check_free(out)
+    files, problems = read_files(places)
     gallery = Gallery()
-    document = _document(files, chosen, gallery)
+    document = _document(files, problems, chosen, gallery)
     folder = out / PICTURES
     folder.mkdir(parents=True, exist_ok=True)
     for name, png in gallery.files.items():
@@ -65,12 +68,30 @@ def write_report(places: Iterable[Path], out: Path, chosen: Sequence[str] = ()) 
     with atomic_write(out / PAGE) as handle:
         handle.write(document.encode())
     for old in folder.iterdir():
-        if OURS.fullmatch(old.name) and old.name not in gallery.files:
+        if OURS.fullmatch(old.name) and old.name not in gallery.files and old.is_file():
             old.unlink()
     return out / PAGE
 
 
-def _document(files: Sequence[ResultsFile], chosen: Sequence[str], gallery: Gallery) -> str:
+def check_free(out: Path) -> None:
+    """Refuses a folder in which something else has a name of the report: before all is drawn.
+
+    Raises:
+        LaunchError: a folder stands where the page goes, or a file where the pictures go.
+    """
+    page, pictures = out / PAGE, out / PICTURES
+    taken = None
+    if no_file(page) is not None:
+        taken = f"{page} is {no_file(page)}, and the page goes there"
+    elif os.path.lexists(pictures) and not pictures.is_dir():
+        taken = f"{pictures} is no folder, and the pictures go there"
+    if taken:
+        raise LaunchError(f"{taken}; move it away, or name another folder with --out")
+
+
+def _document(
+    files: Sequence[ResultsFile], problems: Sequence[str], chosen: Sequence[str], gallery: Gallery
+) -> str:
     groups = group_results(files)
     looks = [look_at(group, chosen, gallery.add) for group in groups]
     _check_chosen(chosen, looks)
@@ -82,7 +103,7 @@ def _document(files: Sequence[ResultsFile], chosen: Sequence[str], gallery: Gall
         Section("alignment", "Sentences in time", join([look.alignments for look in looks])),
         Section("paragraphs", "Paragraphs and videos", join([look.paragraphs for look in looks])),
         Section("training", "Training", _trainings(groups, gallery)),
-        Section("sources", "What this was made from", sources(files)),
+        Section("sources", "What this was made from", sources(files, problems)),
     ]
     made = datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
     count = sum(len(file.results) for file in files)

@@ -99,11 +99,11 @@ def recall_figure(lines: Sequence[Line]) -> bytes:
     colours = iter(COLOURS)
     styles = iter(("--", ":", "-."))
     for line in lines:
-        depth = np.arange(1, len(line.values) + 1)
+        depth, label = np.arange(1, len(line.values) + 1), _legend(line.name)
         if line.is_bound:
-            axes.plot(depth, line.values, color="#777777", lw=1, ls=next(styles), label=line.name)
+            axes.plot(depth, line.values, color="#777777", lw=1, ls=next(styles), label=label)
         else:
-            axes.plot(depth, line.values, color=next(colours), lw=1.8, label=line.name)
+            axes.plot(depth, line.values, color=next(colours), lw=1.8, label=label)
     longest = max(len(line.values) for line in lines)
     axes.set_xscale("log")
     ticks = [k for k in (1, 2, 5, 10, 20, 50, 100) if k <= longest]
@@ -202,7 +202,7 @@ def training_figure(curves: Mapping[str, tuple[Curve | None, Curve | None]]) -> 
         ):
             if curve is not None:
                 axes.plot(curve.updates, curve.values, label=label, **style)
-        axes.set_title(name, fontsize=10)
+        axes.set_title(_plain(name), fontsize=10)
         axes.set_xlabel("updates")
         axes.legend(fontsize=8)
     return figure
@@ -214,5 +214,15 @@ def _ticks(count: int) -> list[int]:
 
 
 def _short(text: str) -> str:
-    plain = "".join(letter if letter.isprintable() else " " for letter in text)
-    return textwrap.shorten(plain, LONGEST_TEXT, placeholder="…")
+    return textwrap.shorten(_plain(text), LONGEST_TEXT, placeholder="…")
+
+
+def _legend(name: str) -> str:
+    """A name that a legend shows: it leaves those out that begin with an underscore."""
+    plain = _plain(name)
+    return f" {plain}" if plain.startswith("_") else plain
+
+
+def _plain(text: str) -> str:
+    """A text that can be drawn: half a pair of UTF-16, as in a path of odd bytes, cannot."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)

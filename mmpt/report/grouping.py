@@ -1,6 +1,6 @@
 """What the parts of the report on one group of results have in common."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from mmpt.report import drawing
@@ -44,19 +44,6 @@ def drawn_results(group: Group) -> tuple[list[Result], str]:
     return shown, f" Of {len(group.results)} checkpoints the {most} best are drawn."
 
 
-def labels_of(results: Sequence[Result]) -> list[str]:
-    """A name for each checkpoint, with its job where names alone are equal."""
-    names = [result.name.removesuffix(".pt") for result in results]
-    return [
-        name if names.count(name) == 1 else f"{name}, {_stem(result)}"
-        for name, result in zip(names, results, strict=True)
-    ]
-
-
-def _stem(result: Result) -> str:
-    return result.job.rsplit("/", 1)[-1].removesuffix(".yaml")
-
-
 def best_results(group: Group) -> list[Result]:
     """The best result of every results file."""
     return [result for result in group.results if result.is_best]
@@ -65,8 +52,7 @@ def best_results(group: Group) -> list[Result]:
 def best_label(group: Group, labels: Iterable[str]) -> str:
     """Of the labels of some of the best results, that of the highest first number; of equal ones
     the later."""
-    results = best_results(group)
-    values = dict(zip(labels_of(results), map(first_number, results), strict=True))
+    values = {result.label: first_number(result) for result in best_results(group)}
     return max(reversed(list(labels)), key=values.__getitem__)
 
 

@@ -74,7 +74,11 @@ figcaption { color: var(--soft); font-size: .875rem; max-width: 46rem; overflow-
   a { color: inherit; text-decoration: none; }
   .scroll { overflow: visible; }
   table { font-size: 8pt; width: 100%; }
-  td.name { min-width: 11rem; max-width: none; }
+  th, td { padding-right: .4rem; }
+  td.n .soft { font-size: 6.5pt; }
+  td.name .soft { font-size: inherit; }
+  td.name { min-width: 8rem; max-width: none; }
+  .fixed td:first-child:not(.name), .all td.n, .all th.n { white-space: normal; }
   td.query, td.hit { min-width: 0; font-size: inherit; }
   figure img { min-width: 0; max-width: 100%; max-height: 24cm; object-fit: contain;
     object-position: left; }

@@ -15,7 +15,6 @@ from mmpt.report.grouping import (
     best_label,
     best_results,
     heading_of,
-    labels_of,
 )
 from mmpt.report.html import Html, join, paragraph, problem, tag
 from mmpt.report.recall import good_median_bad
@@ -26,9 +25,9 @@ from mmpt.report.scores import read_alignments
 def look_at_alignments(group: Group, chosen: Sequence[str], draw: Draw) -> Look:
     read: dict[str, dict[str, Alignment]] = {}
     problems = []
-    for result, label in zip(best_results(group), labels_of(best_results(group)), strict=True):
+    for result in best_results(group):
         try:
-            read[label] = read_alignments(result)
+            read[result.label] = read_alignments(result)
         except DataError as error:
             problems.append(problem(str(error)))
     heading, told = heading_of(group), join(problems)

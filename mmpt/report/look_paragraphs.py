@@ -16,7 +16,6 @@ from mmpt.report.grouping import (
     best_label,
     best_results,
     heading_of,
-    labels_of,
 )
 from mmpt.report.html import Html, join, problem, tag
 from mmpt.report.look_queries import query_tables
@@ -35,9 +34,9 @@ PROTOCOL_NAMES = {
 
 def look_at_paragraphs(group: Group, chosen: Sequence[str], draw: Draw) -> Look:
     read, problems = {}, []
-    for result, label in zip(best_results(group), labels_of(best_results(group)), strict=True):
+    for result in best_results(group):
         try:
-            read[label] = read_paragraphs(result)
+            read[result.label] = read_paragraphs(result)
         except DataError as error:
             problems.append(problem(str(error)))
     heading, told = heading_of(group), join(problems)

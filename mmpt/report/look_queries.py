@@ -7,7 +7,7 @@ import numpy as np
 from mmpt.errors import DataError
 from mmpt.report import drawing
 from mmpt.report.drawing import Line
-from mmpt.report.grouping import AT_MOST, CHANCE, Draw, Look, drawn_results, heading_of, labels_of
+from mmpt.report.grouping import AT_MOST, CHANCE, Draw, Look, drawn_results, heading_of
 from mmpt.report.html import Html, join, paragraph, problem, table, tag
 from mmpt.report.recall import (
     HITS,
@@ -29,20 +29,20 @@ LONGEST = 150
 def look_at_queries(group: Group, chosen: Sequence[str], draw: Draw) -> Look:
     results, left_out = drawn_results(group)
     lines, lists, problems, bounds = [], [], [], {}
-    for result, label in zip(results, labels_of(results), strict=True):
+    for result in results:
         try:
             queries = read_queries(result)
         except DataError as error:
             problems.append(problem(str(error)))
             continue
         candidates = queries.scores.shape[1]
-        lines.append(Line(label, recall_curve(queries.ranks, candidates)))
+        lines.append(Line(result.label, recall_curve(queries.ranks, candidates)))
         if not bounds:
             bounds = {CHANCE: chance_curve(candidates)}
             if queries.texts is not None:
                 bounds[AT_MOST] = best_curve(queries.texts, candidates)
         if result.is_best:
-            lists.append(_listed_queries(queries, label, result))
+            lists.append(_listed_queries(queries, result))
     curves = join(problems)
     if lines:
         caption = (
@@ -67,14 +67,14 @@ def look_at_queries(group: Group, chosen: Sequence[str], draw: Draw) -> Look:
     )
 
 
-def _listed_queries(queries: Queries, label: str, result: Result) -> Html:
+def _listed_queries(queries: Queries, result: Result) -> Html:
     if queries.texts is None or queries.candidates is None:
         return problem(
-            f"{label}: no names beside {result.scores}; an earlier version wrote none: evaluate "
-            "anew to see queries"
+            f"{result.label}: no names beside {result.scores}; an earlier version wrote none: "
+            "evaluate anew to see queries"
         )
     return query_tables(
-        label, queries.scores, queries.ranks, queries.texts, queries.candidates, "text"
+        result.label, queries.scores, queries.ranks, queries.texts, queries.candidates, "text"
     )
 
 

@@ -1,12 +1,20 @@
 """The report's tables of numbers: the first ones of all results, and all of them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mmpt.report.grouping import Look, heading_of, labels_of
+from mmpt.report.counterparts import published_of
+from mmpt.report.grouping import Look, heading_of
 from mmpt.report.html import Html, breakable, join, paragraph, problem, scrolled, table, tag
-from mmpt.report.published import SOURCE, Published
-from mmpt.report.results import Group, Number, Result, ResultsFile, published_of
+from mmpt.report.published import SOURCE
+from mmpt.report.results import (
+    Group,
+    Number,
+    Result,
+    ResultsFile,
+    first_number,
+)
 
 FIRST = 4
 """Numbers in the first table, where nothing else is said."""
@@ -18,6 +26,8 @@ HEADLINES = {
 }
 """Metric class -> its numbers in the first table; else the first ones."""
 PUBLISHED_ROWS = {"norton": "Norton, as published", "videoclip": "VideoCLIP, as published"}
+COLUMNS = 6
+"""Numbers of one table of all: as many as paper is wide."""
 DIGITS = 12
 """Of a checkpoint's SHA-256."""
 
@@ -39,14 +49,7 @@ def overview(groups: Sequence[Group], looks: Sequence[Look], files: Sequence[Res
             "No published numbers stand here: they belong to the released job files on the whole "
             "published test sets, and none of these results is of that kind."
         )
-    selected = [file for file in files if file.selected_on_test]
-    if selected:
-        named = [f"{Path(f.results[0].job).stem} (of {len(f.results)})" for f in selected]
-        notes.append(
-            "Several checkpoints were evaluated on one test set, and the best of them is the best "
-            f"on that set itself: its numbers are a little too good. This holds for "
-            f"{', '.join(named)}."
-        )
+    notes += [_told_selected(file) for file in files if file.selected_on_test]
     failed = [
         problem(f"{one.get('checkpoint')} was not evaluated: {one.get('error')} ({file.path})")
         for file in files
@@ -56,19 +59,28 @@ def overview(groups: Sequence[Group], looks: Sequence[Look], files: Sequence[Res
     return join([scrolled(tag("table", *bodies, class_="fixed")), *failed, *told])
 
 
+def _told_selected(file: ResultsFile) -> str:
+    reason = file.reason or f"the best of {len(file.results)} checkpoints on this test set"
+    return (
+        f"{Path(file.results[0].job).stem}: the best checkpoint was chosen on the test set itself, "
+        f"and its numbers are a little too good ({reason})."
+    )
+
+
 def _group_body(group: Group, look: Look) -> Html:
     names = headline(group)
     width = 1 + max(len(names), 1)
-    best = group.best if group.results[0].metrics else None
+    best = group.best if first_number(group.best) > -math.inf else None
     rows = [
         tag("tr", tag("th", tag("span", breakable(group.title)), colspan=width, class_="title")),
         tag("tr", tag("th", _counted(group)), *(tag("th", n, class_="n") for n in names),
             class_="heads"),
     ]  # fmt: skip
-    for result, label in zip(group.results, labels_of(group.results), strict=True):
+    for result in group.results:
         cells = [_number_cell(result, name) for name in names]
-        said = breakable(f" {Path(result.job).stem}{_twin(result, group)}")
-        name = tag("td", breakable(label), tag("span", said, class_="soft"), class_="name")
+        limit = "" if result.limit is None else f"; the first {result.limit} items alone"
+        said = breakable(f" {Path(result.job).stem}{limit}{_twin(result, group)}")
+        name = tag("td", breakable(result.label), tag("span", said, class_="soft"), class_="name")
         rows.append(tag("tr", name, *cells, class_="model best" if result is best else "model"))
     for name, values in look.bounds.items():
         rows.append(_values_row(name, values, names, "bound"))
@@ -78,8 +90,13 @@ def _group_body(group: Group, look: Look) -> Html:
 
 def headline(group: Group) -> list[str]:
     """The numbers of a group's first table."""
-    names = list(group.results[0].metrics)
+    names = metrics_of(group)
     return [name for name in HEADLINES.get(group.metric, names[:FIRST]) if name in names]
+
+
+def metrics_of(group: Group) -> list[str]:
+    """The names of all numbers of a group."""
+    return list(dict.fromkeys(name for result in group.results for name in result.metrics))
 
 
 def _counted(group: Group) -> str:
@@ -91,7 +108,7 @@ def _twin(result: Result, group: Group) -> str:
         if other is result:
             return ""
         if other.sha256 == result.sha256 and other.job == result.job:
-            return f"; the same content as {other.name}"
+            return f"; the same content as {other.label}"
     return ""
 
 
@@ -100,7 +117,7 @@ def _number_cell(result: Result, name: str) -> Html:
         return tag("td", "–", class_="n")
     interval = result.intervals.get(name)
     parts: list[object] = [shown(name, result.metrics[name])]
-    if interval is not None:
+    if interval is not None and not any(map(math.isnan, interval)):
         ends = ", ".join(shown(name, end) for end in interval)
         parts.append(tag("span", f" [{ends}]", class_="soft"))
     return tag("td", *parts, class_="n")
@@ -115,7 +132,7 @@ def _published_rows(group: Group, names: Sequence[str]) -> list[Html]:
     rows, seen = [], set()
     for result in group.results:
         stem, numbers = Path(result.job).stem, published_of(result)
-        if numbers is None or stem in seen:
+        if numbers is None or stem in seen or not numbers.keys() & set(names):
             continue
         seen.add(stem)
         for model, label in PUBLISHED_ROWS.items():
@@ -125,51 +142,44 @@ def _published_rows(group: Group, names: Sequence[str]) -> list[Html]:
 
 
 def shown(name: str, value: Number) -> str:
-    """A number, or several; medians of ranks have one decimal."""
+    """A number, or several, a dash for NaN; medians of ranks have one decimal."""
     if isinstance(value, Sequence):
         return ", ".join(shown(name, one) for one in value)
+    if math.isnan(value):
+        return "–"
     return f"{value:.1f}" if name.endswith("MR") else f"{value:.3f}"
 
 
 def all_numbers(groups: Sequence[Group]) -> Html:
-    """Every number of every group: a row a number, a column a checkpoint."""
+    """Every number of every group: a row a checkpoint, `COLUMNS` numbers a table."""
     parts = []
     for group in groups:
         parts.append(heading_of(group))
-        names = list(dict.fromkeys(name for result in group.results for name in result.metrics))
+        names = metrics_of(group)
         if not names:
             parts.append(paragraph("This job only predicts."))
-            continue
-        published = _published_columns(group)
-        heads = ["", *map(breakable, [*labels_of(group.results), *published])]
-        rows = [
-            [
-                tag("td", name),
-                *(_number_cell(result, name) for result in group.results),
-                *(_published_cell(numbers, name) for numbers in published.values()),
-            ]
-            for name in names
-        ]
-        parts.append(table(heads, rows, numbers=len(heads) - 1, fixed=True))
+        for start in range(0, len(names), COLUMNS):
+            parts.append(_numbers_table(group, names[start : start + COLUMNS]))
     return join(parts)
 
 
-def _published_columns(group: Group) -> dict[str, dict[str, float]]:
-    columns = {}
-    for result in group.results:
-        numbers: Mapping[str, Published] = published_of(result) or {}
-        for model, label in PUBLISHED_ROWS.items() if numbers else ():
-            values = {name: getattr(number, model) for name, number in numbers.items()}
-            columns[f"{label} ({Path(result.job).stem})"] = values
-    return columns
+def _numbers_table(group: Group, names: Sequence[str]) -> Html:
+    rows = [
+        tag(
+            "tr",
+            tag("td", breakable(result.label), class_="name"),
+            *(_number_cell(result, name) for name in names),
+        )
+        for result in group.results
+    ]
+    rows += _published_rows(group, names)
+    heads = [tag("th", ""), *(tag("th", breakable(name), class_="n") for name in names)]
+    head = tag("thead", tag("tr", *heads))
+    return scrolled(tag("table", head, tag("tbody", *rows), class_="fixed all"))
 
 
-def _published_cell(numbers: Mapping[str, float], name: str) -> Html:
-    return tag("td", shown(name, numbers[name]) if name in numbers else "", class_="n")
-
-
-def sources(files: Sequence[ResultsFile]) -> Html:
-    """What the page was made from."""
+def sources(files: Sequence[ResultsFile], problems: Sequence[str] = ()) -> Html:
+    """What the page was made from, and which files were left out."""
     heads = ("results file", "job file", "checkpoint", "its SHA-256", "versions")
     rows = []
     for file in files:
@@ -178,4 +188,4 @@ def sources(files: Sequence[ResultsFile]) -> Html:
             digest = result.sha256[:DIGITS]
             rows.append((file.path, result.job, result.checkpoint, digest, versions))
     named = [tuple(tag("td", breakable(cell), class_="hit") for cell in row) for row in rows]
-    return table(heads, named)
+    return join([*(problem(f"left out: {line}") for line in problems), table(heads, named)])

@@ -1,6 +1,8 @@
 """The scores that `mmpt predict` writes beside a results file, read and checked against it."""
 
 import json
+import zipfile
+import zlib
 from collections.abc import Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +27,11 @@ RETRIEVAL = "RetrievalMetric"
 ALIGNMENT = "HTMAlignMetric"
 """The metric classes whose scores are drawn."""
 TOLERANCE = 1e-9
+DAMAGED = (
+    *(KeyError, ValueError, TypeError, AttributeError, OSError, EOFError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+"""What NumPy raises of a file that is none of its own, or is cut."""
 
 
 class Queries(NamedTuple):
@@ -75,16 +82,16 @@ def read_queries(result: Result) -> Queries:
     names = _read_names(path)
     if names is None:
         return Queries(scores, ranks, None, None)
-    texts, videos = names.get("texts", []), names.get("video_ids", [])
+    texts, videos = _strings(names, "texts", path), _strings(names, "video_ids", path)
     if (len(texts), len(videos)) != scores.shape:
         raise DataError(
             f"{names_file(path)}: {len(texts)} texts and {len(videos)} videos for scores "
             f"{list(scores.shape)}"
         )
-    clips = names.get("clips")
-    if clips is not None:
-        videos = [f"{v} {a}-{b} s" for v, (a, b) in zip(videos, clips, strict=True)]
-    return Queries(scores, ranks, list(map(str, texts)), list(map(str, videos)))
+    if names.get("clips") is not None:
+        clips = _clips(names, len(videos), path)
+        videos = [f"{video} {a}-{b} s" for video, (a, b) in zip(videos, clips, strict=True)]
+    return Queries(scores, ranks, texts, videos)
 
 
 def read_paragraphs(result: Result) -> Paragraphs:
@@ -103,17 +110,20 @@ def read_paragraphs(result: Result) -> Paragraphs:
             "anew (an earlier version wrote none)"
         )
     background = result.metric == BACKGROUND
+    texts, ids = _strings(names, "texts", path), _strings(names, "video_ids", path)
+    if len(texts) != len(scores):
+        raise DataError(f"{names_file(path)}: {len(texts)} texts for scores {list(scores.shape)}")
     try:
         if background:
-            lengths = names["video_lengths"], names["text_lengths"]
-            videos = windows_of_videos(scores, names["video_ids"], *lengths)
-            texts = _texts_of_windows(names)
+            lengths = [_counts(names, name, path) for name in ("video_lengths", "text_lengths")]
+            videos = windows_of_videos(scores, ids, *lengths)
+            own = _texts_of_windows(texts, ids, lengths[1])
         else:
-            videos = clips_of_videos(scores, names["video_ids"])
-            texts = _texts_of_clips(names)
-        grouped = [texts[name] for name in videos.ids]
-    except (DataError, KeyError, TypeError, ValueError) as error:
+            videos = clips_of_videos(scores, ids)
+            own = _texts_of_clips(texts, ids)
+    except DataError as error:
         raise DataError(f"{path}: not the scores of whole videos ({error})") from error
+    grouped = [own[name] for name in videos.ids]
     similar = {"": caption_average(videos), **exact_alignments(videos, background)}
     ranks = {f"{name}-" if name else "": diagonal_ranks(s) for name, s in similar.items()}
     _check_recall(result, ranks, path)
@@ -131,7 +141,7 @@ def read_alignments(result: Result) -> dict[str, Alignment]:
         raise DataError(f"{path}: no such folder; evaluate {result.checkpoint} anew")
     try:
         return load_alignments(path)
-    except (KeyError, ValueError, OSError, EOFError) as error:
+    except DAMAGED as error:
         raise DataError(f"{path}: damaged ({error})") from error
 
 
@@ -151,8 +161,10 @@ def _read_matrix(path: Path) -> np.ndarray:
         raise DataError(f"{path}: no such file; evaluate that checkpoint anew")
     try:
         scores = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
+    except DAMAGED as error:
         raise DataError(f"{path}: not a NumPy file ({error})") from error
+    if not isinstance(scores, np.ndarray):
+        raise DataError(f"{path}: an archive; one float matrix is needed")
     if scores.ndim != 2 or scores.dtype.kind != "f":
         raise DataError(f"{path}: {scores.dtype} {list(scores.shape)}; a float matrix is needed")
     return scores
@@ -164,11 +176,42 @@ def _read_names(path: Path) -> Mapping[str, Any] | None:
         return None
     try:
         names = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise DataError(f"{file}: not a JSON file ({error})") from error
     if not isinstance(names, dict):
         raise DataError(f"{file}: expected an object with texts and video_ids")
     return names
+
+
+def _strings(names: Mapping[str, Any], name: str, path: Path) -> list[str]:
+    """A list of texts or ids."""
+    found = names.get(name)
+    if not isinstance(found, list) or not all(isinstance(one, str | int) for one in found):
+        raise _wrong_form(names, name, path, "a list of strings")
+    return list(map(str, found))
+
+
+def _counts(names: Mapping[str, Any], name: str, path: Path) -> list[int]:
+    """A list of how many."""
+    found = names.get(name)
+    if not isinstance(found, list) or not all(type(one) is int and one > 0 for one in found):
+        raise _wrong_form(names, name, path, "a list of whole numbers from 1")
+    return found
+
+
+def _clips(names: Mapping[str, Any], count: int, path: Path) -> list[list[float]]:
+    """The ends of every clip."""
+    found = names["clips"]
+    fits = isinstance(found, list) and len(found) == count
+    if not fits or not all(isinstance(one, list) and len(one) == 2 for one in found):
+        raise _wrong_form(names, "clips", path, f"{count} pairs of seconds")
+    return found
+
+
+def _wrong_form(names: Mapping[str, Any], name: str, path: Path, needed: str) -> DataError:
+    found = names.get(name)
+    got = f"{len(found)} of them" if isinstance(found, list) else type(found).__name__
+    return DataError(f"{names_file(path)}: {name}: needed {needed}; got {got}")
 
 
 def _check_recall(result: Result, ranks: Mapping[str, np.ndarray], path: Path) -> None:
@@ -177,26 +220,28 @@ def _check_recall(result: Result, ranks: Mapping[str, np.ndarray], path: Path) -
         for depth in (1, 5, 10):
             name = f"{protocol}R{depth}"
             told, found = result.metrics.get(name), float((places < depth).mean())
-            if told is not None and abs(float(told) - found) > TOLERANCE:
+            if isinstance(told, float) and abs(told - found) > TOLERANCE:
                 raise DataError(
                     f"{path}: its {name} is {found:.4f}, that of {result.file.name} {told:.4f}: "
                     "they are not of one evaluation; evaluate anew"
                 )
 
 
-def _texts_of_clips(names: Mapping[str, Any]) -> dict[str, list[str]]:
-    texts: dict[str, list[str]] = {}
-    for video, text in zip(names["video_ids"], names["texts"], strict=True):
-        texts.setdefault(str(video), []).append(str(text))
-    return texts
+def _texts_of_clips(texts: Sequence[str], ids: Sequence[str]) -> dict[str, list[str]]:
+    own: dict[str, list[str]] = {}
+    for video, text in zip(ids, texts, strict=True):
+        own.setdefault(video, []).append(text)
+    return own
 
 
-def _texts_of_windows(names: Mapping[str, Any]) -> dict[str, list[str]]:
-    each, start, texts = list(map(str, names["texts"])), 0, {}
-    for video, count in zip(distinct(names["video_ids"]), names["text_lengths"], strict=True):
-        texts[str(video)] = each[start : start + count]
+def _texts_of_windows(
+    texts: Sequence[str], ids: Sequence[str], counts: Sequence[int]
+) -> dict[str, list[str]]:
+    start, own = 0, {}
+    for video, count in zip(distinct(ids), counts, strict=True):
+        own[video] = list(texts[start : start + count])
         start += count
-    return texts
+    return own
 
 
 def distinct(names: Sequence[Hashable]) -> list:

@@ -17,6 +17,7 @@ from mmpt.config import load_config, prepare_run
 from mmpt.config.access import setting
 from mmpt.config.fairseq_args import LAST_CHECKPOINT
 from mmpt.config.ready import last_epoch
+from mmpt.config.selection import validates_on_test
 from mmpt.datasets.fairseqmmdataset import FairseqMMDataset
 from mmpt.errors import CheckpointError, ConfigError, LaunchError
 from mmpt.io.fairseqmm_checkpoints import make_loading_safe, make_saving_safe
@@ -93,6 +94,9 @@ class FairseqMMTask(LegacyFairseqTask):
         return pictures if is_master() else None
 
     def _begin_record(self, config) -> None:
+        chosen_on = None if self.args.disable_validation else validates_on_test(config)
+        if chosen_on is not None:
+            logger.warning("validation is on %s: checkpoint_best is chosen on it", chosen_on)
         on_gpu = torch.cuda.is_available() and not getattr(self.args, "cpu", False)
         begin_run(
             self.args.save_dir,
@@ -102,6 +106,7 @@ class FairseqMMTask(LegacyFairseqTask):
             max_epoch=self.args.max_epoch,
             processes=get_world_size(),
             device=torch.cuda.get_device_name() if on_gpu else "cpu",
+            validates_on_test=chosen_on and chosen_on._asdict(),
         )
 
     def load_dataset(self, split: str, **kwargs) -> None:

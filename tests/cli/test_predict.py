@@ -15,6 +15,7 @@ from mmpt.config.load import REPOSITORY_ROOT
 from mmpt.errors import CheckpointError, ConfigError, DataError, LaunchError
 from mmpt_cli import predict
 from mmpt_cli.entry import run_command
+from mmpt_cli.evaluation_options import FirstItems
 
 
 @pytest.fixture
@@ -136,6 +137,123 @@ def test_options(workspace):
         out / "scores_test_vtt_named.npy"
     ).is_file()
     assert list((workspace / "runs/retri").iterdir()) == []
+
+
+def test_a_limited_run_says_so_and_leaves_the_full_results_alone(workspace, golden, capsys):
+    full = predict.evaluate_job(workspace / "test_vtt.yaml")
+    before = (workspace / "runs/retri/results_test_vtt.json").read_bytes()
+    assert predict.main(["test_vtt.yaml", "--limit", "4"]) == 0
+    printed = capsys.readouterr().out
+    assert "test_vtt: runs/named.pt (--limit 4: 4 of 7 items)" in printed
+    assert "results: runs/retri/results_test_vtt.limit4.json" in printed
+    stored = json.loads((workspace / "runs/retri/results_test_vtt.limit4.json").read_text())
+    assert (full["limit"], stored["limit"], stored["results"][0]["items"]) == (None, 4, 4)
+    scores = np.load(workspace / "runs/retri" / stored["results"][0]["scores"])
+    wanted = golden("models_data/predictors.npz")["vtt.outputs"][:4, :4]
+    assert np.abs(scores - wanted).max() < 1e-4 * np.abs(wanted).max()
+    assert (workspace / "runs/retri/results_test_vtt.json").read_bytes() == before
+
+
+def test_a_limit_beyond_the_end_takes_all(workspace, capsys):
+    content = predict.evaluate_job(workspace / "test_vtt.yaml", limit=100)
+    assert content["results"][0]["items"] == 7 and content["limit"] == 100
+    assert "(--limit 100: 7 of 7 items)" in capsys.readouterr().out
+
+
+class Clips:
+    """Clips of videos a, b, a, c, c, as a data set."""
+
+    collater = None
+
+    def __init__(self):
+        self.meta_processor = [((video, 0, 1), "text") for video in "abacc"]
+
+    def __len__(self):
+        return 5
+
+    def __getitem__(self, index):
+        return index
+
+
+def test_a_limit_of_whole_videos_leaves_out_those_that_it_cuts():
+    def kept(limit, metric="FullVideoRetrievalMetric"):
+        first = FirstItems(Clips(), limit, metric)
+        return [first[place] for place in range(len(first))]
+
+    assert [kept(limit) for limit in (2, 3, 4, 5, 6)] == [
+        [1],
+        [0, 1, 2],
+        [0, 1, 2],
+        [0, 1, 2, 3, 4],
+        [0, 1, 2, 3, 4],
+    ]
+    assert kept(2, "RetrievalMetric") == [0, 1]
+    said = str(FirstItems(Clips(), 4, "FullVideoRetrievalMetric"))
+    assert said == "3 of 5 items; 1 left out, of videos that the limit cuts"
+    with pytest.raises(DataError, match=r"^--limit 1: no video has all of its clips among the fi"):
+        FirstItems(Clips(), 1, "FullVideoRetrievalMetric")
+
+
+@pytest.mark.parametrize("limit", ["0", "-3", "1.5", "all", ""])
+def test_a_limit_is_a_whole_number(workspace, limit, capsys):
+    assert run_command(predict.main, ["test_vtt.yaml", f"--limit={limit}"]) == 2
+    assert f"argument --limit: {limit!r} is no whole number from 1" in capsys.readouterr().err
+    assert list((workspace / "runs/retri").iterdir()) == []
+
+
+def put_in_a_run(folder, record=None, config=None, name="checkpoint_best.pt"):
+    """The workspace's checkpoint as that of a training whose record or config says this."""
+    os.makedirs(folder, exist_ok=True)
+    shutil.copy("runs/named.pt", f"{folder}/{name}")
+    if record is not None:
+        starts = [{"validates_on_test": said} for said in record]
+        with open(f"{folder}/run.json", "w", encoding="utf-8") as file:
+            json.dump({"form": 1, "starts": starts}, file)
+    if config is not None:
+        OmegaConf.save(OmegaConf.create(config), f"{folder}/config.yaml")
+    return f"{folder}/{name}"
+
+
+ON_TEST = {"test_set": "MSR-VTT", "why": "why"}
+TRAINING = {
+    "dataset": {"meta_processor": "MSRVTTMetaProcessor", "val_path": "MSRVTT_JSFUSION_test.csv"},
+    "loss": {"loss_cls": "T2VContraLoss"},
+}
+
+
+@pytest.mark.parametrize(
+    ("run", "source"),
+    [
+        ({"record": [None, ON_TEST, None]}, "run.json"),
+        ({"config": TRAINING}, "config.yaml"),
+        ({"config": TRAINING, "record": [None]}, None),
+        ({"record": [{**ON_TEST, "test_set": "COIN"}]}, None),
+        ({"record": [ON_TEST], "name": "checkpoint_last.pt"}, None),
+        ({"config": {**TRAINING, "dataset": {"val_path": "own.csv"}}}, None),
+        ({}, None),
+    ],
+)
+def test_a_checkpoint_that_was_chosen_on_the_test_set(workspace, run, source, capsys):
+    file = put_in_a_run("runs/ft", **run)
+    content = predict.evaluate_job(workspace / "test_vtt.yaml", file)
+    reason = content["selected_on_test_reason"]
+    assert content["selected_on_test"] is (source is not None)
+    assert content["results"][0]["selected_on_test_reason"] == reason
+    if source is None:
+        assert reason is None
+        return
+    assert reason.startswith(
+        "the training of this checkpoint_best validated on the test set of MSR-VTT ("
+    )
+    assert reason.endswith(f", says runs/ft/{source}")
+    assert f"chosen on the test set: {reason}\n" in capsys.readouterr().out
+
+
+def test_another_name_of_the_best_checkpoint(workspace):
+    best = put_in_a_run("runs/ft", record=[ON_TEST])
+    os.link(best, "runs/ft/checkpoint7.pt")
+    content = predict.evaluate_job(workspace / "test_vtt.yaml", "runs/ft/checkpoint7.pt")
+    assert content["selected_on_test"] is True
 
 
 def test_a_broken_checkpoint_does_not_cost_the_others_their_results(workspace, capsys):

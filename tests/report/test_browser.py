@@ -11,6 +11,8 @@ from mmpt_cli import report
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 WIDTHS = (390, 1280)
+PAPER = 718
+"""Pixels of A4 between its margins."""
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +35,7 @@ def browser(tmp_path_factory):
 @pytest.fixture
 def page(results, tmp_path):
     report.main([str(results), "--out", str(tmp_path / "out")])
-    return tmp_path / "out/report.html"
+    return tmp_path / "out/index.html"
 
 
 def test_rows_and_pictures_are_rendered_without_an_error(page, browser):
@@ -65,6 +67,21 @@ def test_the_page_is_drawn_and_no_wider_than_the_screen(page, browser, width, tm
     browser(page, f"--window-size={width},2000", f"--screenshot={picture}")
     drawn = picture.read_bytes()
     assert struct.unpack(">II", drawn[16:24])[1] >= 1500 and len(drawn) > 20_000
+
+
+def test_no_table_is_cut_off_on_paper(page, browser):
+    # what paper gets, on a screen as wide as A4 less its margins
+    probe = (
+        "<script>addEventListener('load', () => { document.title = Math.max(...[..."
+        "document.querySelectorAll('#numbers table, #all table')].map("
+        "t => t.getBoundingClientRect().right)) })</script></body>"
+    )
+    text = re.sub(r'<meta http-equiv="Content-Security-Policy".*?/>', "", page.read_text())
+    text = text.replace("@media print", "@media screen").replace("</body>", probe)
+    copy = page.with_name("paper.html")
+    copy.write_text(text)
+    shown = browser(copy, f"--window-size={PAPER},2000", "--dump-dom").stdout
+    assert float(re.search(r"<title>([\d.]+)</title>", shown)[1]) <= PAPER
 
 
 def test_it_can_be_printed(page, browser, tmp_path):

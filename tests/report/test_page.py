@@ -8,7 +8,6 @@ import pytest
 
 from mmpt.errors import DataError, LaunchError
 from mmpt.report import drawing, published
-from mmpt.report import results as results_module
 from mmpt.report.drawing import require_matplotlib
 from mmpt.report.html import Section, page, table, tag, text
 from mmpt_cli import report
@@ -22,7 +21,7 @@ SECTIONS = ["numbers", "all", "recall", "queries", "alignment", "paragraphs", "t
 def written(places, out, *arguments):
     """The page as parsed XML, which is stricter than a browser."""
     assert report.main([*map(str, places), "--out", str(out), *arguments]) == 0
-    return ElementTree.fromstring((out / "report.html").read_text().removeprefix("<!DOCTYPE html>"))
+    return ElementTree.fromstring((out / "index.html").read_text().removeprefix("<!DOCTYPE html>"))
 
 
 def words(element):
@@ -102,7 +101,7 @@ def test_first_numbers_stand_between_chance_and_bound(whole):
 
 
 def test_published_numbers_stand_beside_their_own(tmp_path, monkeypatch):
-    monkeypatch.setitem(results_module.ITEMS, "test_vtt_zs", 4)
+    monkeypatch.setitem(published.ITEMS, "test_vtt_zs", 4)
     job = "projects/retri/norton/test_vtt_zs.yaml"
     one = write_results(tmp_path / "n", "test_vtt_zs", "RetrievalMetric", job=job)
     found = written([one], tmp_path / "out")
@@ -110,7 +109,7 @@ def test_published_numbers_stand_beside_their_own(tmp_path, monkeypatch):
     assert "Norton, as published (test_vtt_zs) 0.107 0.241 0.316" in rows
     assert "VideoCLIP, as published (test_vtt_zs) 0.104 0.222 0.300" in rows
     assert f"Published numbers: {published.SOURCE}." in words(found)
-    assert [row for row in rows if row.startswith("R1 ") and row.endswith("0.107 0.104")]
+    assert rows.count("Norton, as published (test_vtt_zs) 0.107 0.241 0.316") == 2
 
 
 def test_what_cannot_be_shown_is_said_and_the_rest_goes_on(results, tmp_path):
@@ -155,9 +154,9 @@ def test_a_choice_on_the_test_set_and_failed_checkpoints_are_told(results, tmp_p
     content["results"].append(content["results"][0] | {"checkpoint": "one/checkpoint_last.pt"})
     path.write_text(json.dumps(content))
     found = words(written([path], tmp_path / "out"))
-    assert "a little too good. This holds for test_vtt (of 2)" in found
+    assert "a little too good (the best of 2 checkpoints on this test set)" in found
     assert "x.pt was not evaluated: NaN <b>" in found
-    assert "test_vtt; the same content as one/checkpoint_best.pt" in found
+    assert "test_vtt; the same content as one/checkpoint_best" in found
 
 
 def test_an_earlier_report_makes_way(results, tmp_path):
@@ -172,8 +171,8 @@ def test_an_earlier_report_makes_way(results, tmp_path):
 
 def test_the_report_goes_beside_the_results(results, capsys):
     assert report.main([str(results / "results_test_vtt.json")]) == 0
-    assert capsys.readouterr().out == f"report: {results}/report/report.html\n"
-    assert (results / "report/report.html").is_file()
+    assert capsys.readouterr().out == f"report: {results}/report/index.html\n"
+    assert (results / "report/index.html").is_file()
 
 
 def test_more_checkpoints_than_colours_are_counted(tmp_path):
@@ -217,6 +216,123 @@ def test_a_folder_that_cannot_be_written_to_is_named(results, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(LaunchError, match="file/out: results cannot be written there"):
         report.main([str(results), "--out", str(tmp_path / "file/out")])
+
+
+def test_what_stands_in_the_way_is_said_before_anything_is_drawn(results, tmp_path, monkeypatch):
+    monkeypatch.setattr(drawing, "recall_figure", None)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "pictures").touch()
+    with pytest.raises(LaunchError, match=r"out/pictures is no folder, .* name another .* --out"):
+        report.main([str(results), "--out", str(out)])
+    (out / "pictures").unlink()
+    (out / "index.html").mkdir()
+    with pytest.raises(LaunchError, match=r"out/index.html is a folder, and the page goes there"):
+        report.main([str(results), "--out", str(out)])
+
+
+def changed(path, **changes):
+    content = json.loads(path.read_text())
+    content["results"][0] |= changes
+    path.write_text(json.dumps(content))
+
+
+def problems_of(found):
+    return [words(p) for p in found.iter("p") if p.get("class") == "problem"]
+
+
+def test_foreign_and_older_results_in_a_folder_do_not_end_the_report(results, tmp_path):
+    (results / "results_foreign.json").write_text("{}")
+    path = results / "results_test_vtt.json"
+    content = json.loads(path.read_text())
+    del content["results"][0]["intervals"]
+    path.write_text(json.dumps(content))
+    found = written([results], tmp_path / "out")
+    (line,) = problems_of(next(s for s in found.iter("section") if s.get("id") == "sources"))
+    assert line.startswith(f"left out: {results}/results_foreign.json: not a results file")
+    assert "one/checkpoint_best test_vtt 0.500 1.000 1.000 1.5" in rows_of(found)
+
+
+def test_missing_numbers_are_dashes(results, tmp_path):
+    path = results / "results_test_vtt.json"
+    changed(path, metrics={"R1": None, "R5": float("nan")}, intervals={"R5": [None, 1]})
+    found = written([path], tmp_path / "out")
+    assert "one/checkpoint_best test_vtt – –" in rows_of(found)
+    assert not [row for row in found.iter("tr") if "best" in (row.get("class") or "").split()]
+
+
+def test_damaged_names_are_said_in_their_sections(results, tmp_path):
+    for job in ("test_vtt", "test_full"):
+        file = results / f"scores_{job}_checkpoint_best.json"
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"texts": None}))
+    found = written([results], tmp_path / "out")
+    assert [line.partition(": ")[2] for line in problems_of(found)] == [
+        "texts: needed a list of strings; got NoneType"
+    ] * 2
+
+
+def test_equal_names_in_other_folders_are_all_shown(tmp_path):
+    for row in ("full", "clip_caption"):
+        for job, metric in (
+            ("test_full", "FullVideoRetrievalMetric"),
+            ("test_align", "HTMAlignMetric"),
+        ):
+            write_results(tmp_path / row / "seed_1", job, metric)
+    found = written([tmp_path], tmp_path / "out", "--videos=-found,one")
+    captions = [words(caption) for caption in found.iter("figcaption")]
+    for kind in ("-found (chosen)", "full/seed_1/checkpoint_best: share"):
+        assert any(caption.startswith(kind) for caption in captions)
+    alignments = [c for c in captions if c.startswith("-found")]
+    assert [c.split(", ")[1].split(":")[0] for c in alignments] == [
+        "clip_caption/seed_1/checkpoint_best",
+        "full/seed_1/checkpoint_best",
+    ]
+    assert len([c for c in captions if c.startswith("one (chosen)")]) == 2
+
+
+def test_odd_bytes_in_a_path_are_drawn_and_written(tmp_path, capsys):
+    path = write_results(tmp_path / "\udcff", "test_vtt", "RetrievalMetric")
+    changed(path, checkpoint="runs/\udcff/_best\ud800.pt")
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"job": "jobs/\udc80\ud801.yaml"}))
+    found = written([path], path.parent / "out")
+    assert "\\udcff/out/index.html" in capsys.readouterr().out
+    assert "\ufffd/_best\ufffd" in words(found) and len(list(found.iter("img"))) == 1
+
+
+def test_names_of_a_legend_can_be_drawn():
+    assert drawing._legend("_a\ud800") == " _a "  # matplotlib leaves out what begins with _
+
+
+def test_all_numbers_are_a_row_a_checkpoint_and_six_a_table(tmp_path):
+    metrics = {f"m{n}": n / 16 for n in range(8)}
+    path = write_results(tmp_path, "test_vtt", "RetrievalMetric")
+    content = json.loads(path.read_text())
+    entry = content["results"][0] | {"metrics": metrics, "intervals": {}}
+    content["results"] = [entry | {"checkpoint": f"run/checkpoint{n}.pt"} for n in range(9)]
+    path.write_text(json.dumps(content))
+    section = list(written([path], tmp_path / "out").iter("section"))[1]
+    first, second = section.iter("table")
+    assert rows_of(first)[:2] == [
+        "m0 m1 m2 m3 m4 m5",
+        "run/checkpoint0 0.000 0.062 0.125 0.188 0.250 0.312",
+    ]
+    assert rows_of(second)[0] == "m6 m7" and len(rows_of(second)) == 10
+
+
+def test_a_limited_evaluation_says_so_and_stands_beside_nothing_published(tmp_path, monkeypatch):
+    monkeypatch.setitem(published.ITEMS, "test_vtt_zs", 4)
+    job = "projects/retri/norton/test_vtt_zs.yaml"
+    one = write_results(tmp_path, "test_vtt_zs", "RetrievalMetric", job=job, limit=4)
+    found = words(written([one], tmp_path / "out"))
+    assert "test_vtt_zs; the first 4 items alone" in found and "as published" not in found
+
+
+def test_the_reason_of_a_choice_on_the_test_set_is_told(tmp_path):
+    reason = "its training validated on the test set"
+    more = {"selected_on_test": True, "selected_on_test_reason": reason}
+    path = write_results(tmp_path, "test_vtt", "RetrievalMetric", **more)
+    assert f"a little too good ({reason})" in words(written([path], tmp_path / "out"))
 
 
 def test_without_matplotlib_the_extra_is_named(monkeypatch):

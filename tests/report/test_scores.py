@@ -93,6 +93,65 @@ def test_names_of_another_test_set_are_refused(results):
         read_queries(only(results / "results_test_vtt.json"))
 
 
+def with_names(results, job, **changes):
+    file = results / f"scores_{job}_checkpoint_best.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    return only(results / f"results_{job}.json")
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"texts": None}, "texts: needed a list of strings; got NoneType"),
+        ({"texts": [["a"]] * 4}, "texts: needed a list of strings; got 4 of them"),
+        ({"texts": "abcd"}, "texts: needed a list of strings; got str"),
+        ({"video_ids": None}, "video_ids: needed a list of strings; got NoneType"),
+        ({"clips": [[0, 1]]}, "clips: needed 4 pairs of seconds; got 1 of them"),
+        ({"clips": [[0, 1, 2]] * 4}, "clips: needed 4 pairs of seconds"),
+        ({"clips": 4}, "clips: needed 4 pairs of seconds; got int"),
+    ],
+)
+def test_names_of_another_form_are_refused(results, changes, line):
+    with pytest.raises(DataError, match=f"scores_test_vtt_checkpoint_best.json: {line}"):
+        read_queries(with_names(results, "test_vtt", **changes))
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"texts": None}, "texts: needed a list of strings"),
+        ({"texts": ["a"] * 6}, r"6 texts for scores \[7, 7\]"),
+        ({"video_ids": {"a": 1}}, "video_ids: needed a list of strings; got dict"),
+        ({"video_ids": ["a"]}, "not the scores of whole videos"),
+    ],
+)
+def test_names_of_whole_videos_in_another_form_are_refused(results, changes, line):
+    with pytest.raises(DataError, match=line):
+        read_paragraphs(with_names(results, "test_full", **changes))
+
+
+@pytest.mark.parametrize("lengths", [None, [3.0, 2.0, 2.0], [7, 0, 0], [3, 4]])
+def test_lengths_of_windows_in_another_form_are_refused(results, lengths):
+    names = {"video_lengths": [3, 2, 2], "text_lengths": lengths}
+    result = with_names(results, "test_full", **names)
+    config = {**result.config, "metric": "FullVideoBGRetrievalMetric"}
+    with pytest.raises(DataError, match=r"text_lengths: needed a list|not the scores of whole"):
+        read_paragraphs(result._replace(config=config))
+
+
+def test_an_archive_that_is_cut_is_damaged(results):
+    result = only(results / "results_test_align.json")
+    file = result.scores / "lost.npz"
+    file.write_bytes(file.read_bytes()[:-40])
+    with pytest.raises(DataError, match="damaged"):
+        read_alignments(result)
+    matrix = results / "scores_test_vtt_checkpoint_best.npy"
+    with matrix.open("wb") as handle:
+        np.savez(handle, a=np.eye(4))
+    with pytest.raises(DataError, match="an archive; one float matrix is needed"):
+        read_queries(only(results / "results_test_vtt.json"))
+
+
 def test_alignments_that_are_not_there_are_named(results, tmp_path):
     result = only(results / "results_test_align.json")
     assert sorted(read_alignments(result)) == ["-found", "lost"]
