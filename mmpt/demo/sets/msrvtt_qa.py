@@ -28,7 +28,11 @@ class Question(NamedTuple):
 
 
 def plan_msrvtt_qa(world: World, settings: CorpusSettings) -> DemoSet:
-    """Draws one question a test video; the wrong answers are other test videos' sentences."""
+    """Draws one question a test video.
+
+    The wrong answers are other test videos' sentences, of those that show one of its steps first:
+    any others would be told apart without training for it.
+    """
     rng = stream(settings.seed, "msrvtt_qa")
     videos = draw_videos(world, settings)  # the same draws as those of the MSR-VTT part
     questions = [_ask(timeline, videos, rng) for timeline in videos.test]
@@ -45,8 +49,10 @@ def plan_msrvtt_qa(world: World, settings: CorpusSettings) -> DemoSet:
 def _ask(timeline: Timeline, videos: ShortVideos, rng: np.random.Generator) -> Question:
     # a test set of one video borrows from the fine-tuning videos, one of up to four repeats some
     others = [other for other in videos.test if other is not timeline] or videos.train
-    few = len(others) < ANSWERS - 1
-    about = [others[i].video_id for i in rng.choice(len(others), ANSWERS - 1, replace=few)]
+    own = {part.step for part in timeline.shown}
+    drawn = [others[i] for i in rng.permutation(len(others))]
+    drawn.sort(key=lambda other: own.isdisjoint(part.step for part in other.shown))
+    about = [drawn[i % len(drawn)].video_id for i in range(ANSWERS - 1)]
     answer = int(rng.integers(ANSWERS))
     about.insert(answer, timeline.video_id)
     texts = [videos.captions[video_id] for video_id in about]
