@@ -94,7 +94,8 @@ class FairseqMMTask(LegacyFairseqTask):
         return pictures if is_master() else None
 
     def _begin_record(self, config) -> None:
-        chosen_on = None if self.args.disable_validation else validates_on_test(config)
+        validates = not getattr(self.args, "disable_validation", False)
+        chosen_on = validates_on_test(config) if validates else None
         if chosen_on is not None:
             logger.warning("validation is on %s: checkpoint_best is chosen on it", chosen_on)
         on_gpu = torch.cuda.is_available() and not getattr(self.args, "cpu", False)

@@ -13,6 +13,27 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PLUGIN = ["--user-dir", str(REPOSITORY / "mmpt"), "--task", "mmtask", "--arch", "mmarch"]
 
 
+def forget_runs() -> None:
+    """What fairseq and we keep of a run for the process's life, which here has many runs."""
+    from fairseq import checkpoint_utils
+    from fairseq.logging import metrics
+
+    from mmpt.io import run_record
+    from mmpt.tasks import fairseqmm_telemetry
+
+    run_record._current = fairseqmm_telemetry._current = None
+    if hasattr(checkpoint_utils.save_checkpoint, "best"):
+        del checkpoint_utils.save_checkpoint.best
+    metrics.reset()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_of_other_runs():
+    forget_runs()
+    yield
+    forget_runs()
+
+
 class Workspace:
     """A folder with `data/`, `tinybert/` and job files; commands run in it."""
 

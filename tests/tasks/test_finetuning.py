@@ -17,6 +17,8 @@ from mmpt.utils.bert import load_tokenizer
 from mmpt_cli import predict, train
 from mmpt_cli.localjob import dry_command, read_jobs
 
+from .conftest import forget_runs
+
 JOBS = REPOSITORY_ROOT / "projects/retri/demo"
 
 FIRST = f"""
@@ -60,10 +62,7 @@ def corpus(tmp_path, monkeypatch):
 
 def run_training(name, text):
     """Trains a job in this process, as the launcher would in another."""
-    from fairseq import checkpoint_utils
-
-    if hasattr(checkpoint_utils.save_checkpoint, "best"):
-        del checkpoint_utils.save_checkpoint.best  # of an earlier training in this process
+    forget_runs()
     Path(name).write_text(text, encoding="utf-8")
     _, (job,) = read_jobs([name], "local_single")
     _, _, *arguments = dry_command(job)

@@ -20,7 +20,6 @@ from mmpt_cli import train
 from ..losses.test_gathering import alone, gradients_of, share
 from ..losses.test_norton_options import FEATURES, batch, job
 from ..ranks import run_ranks
-from .test_training import _fresh_trainer  # noqa: F401
 from .test_two_processes import start_ranks
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -27,7 +27,6 @@ from mmpt_cli import train
 
 from ..ranks import run_ranks
 from .test_never_lost import wait_for
-from .test_training import _fresh_trainer  # noqa: F401
 from .test_two_processes import start_ranks
 
 SIZE = 2  # videos of a batch

@@ -32,18 +32,6 @@ SCALARS = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def _nothing_left_of_other_runs(monkeypatch):
-    from fairseq import checkpoint_utils
-
-    monkeypatch.setattr(run_record, "_current", None)
-    monkeypatch.setattr(telemetry, "_current", None)
-    monkeypatch.delattr(checkpoint_utils.save_checkpoint, "best", raising=False)
-    metrics.reset()
-    yield
-    metrics.reset()
-
-
 def logged_values(folder):
     """Scalars {(step, tag): value} and pictures {(step, tag): PNG} below a TensorBoard folder."""
     from tensorboardX.proto.event_pb2 import Event

@@ -18,15 +18,6 @@ LEARN = {"sequence_contrast": {"learn_temperature": True}}
 NAME = "mmloss.sequence_contrast.logit_scale"
 
 
-@pytest.fixture(autouse=True)
-def _fresh_trainer():
-    """fairseq keeps the best score of a run as an attribute of a function."""
-    from fairseq import checkpoint_utils
-
-    if hasattr(checkpoint_utils.save_checkpoint, "best"):
-        del checkpoint_utils.save_checkpoint.best
-
-
 def trained(workspace, job, folder, updates, **changes):
     """The newest checkpoint of a run after so many updates."""
     arguments = {"num_workers": 0, "lr": 0.02, "disable_validation": None, **changes}

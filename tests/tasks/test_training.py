@@ -17,15 +17,6 @@ from mmpt_cli import train
 from mmpt_cli.entry import run_command
 
 
-@pytest.fixture(autouse=True)
-def _fresh_trainer():
-    """fairseq keeps the best score of a run as an attribute of a function."""
-    from fairseq import checkpoint_utils
-
-    if hasattr(checkpoint_utils.save_checkpoint, "best"):
-        del checkpoint_utils.save_checkpoint.best
-
-
 def weights(folder, name="checkpoint_last.pt"):
     return read_checkpoint(folder / name)["model"]
 
