@@ -3,6 +3,7 @@
 One function a kind of file, so that several processes can share the work.
 """
 
+import contextlib
 import logging
 import multiprocessing
 import os
@@ -91,14 +92,25 @@ def problem_of_checkpoint(file: str) -> str | None:
     return None if whole else f"{os.path.getsize(file):,} bytes: truncated, or no checkpoint"
 
 
+@contextlib.contextmanager
+def _unsaid(name: str) -> Iterator[None]:
+    """A logger that says warnings and errors alone."""
+    logger = logging.getLogger(name)
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 def open_checkpoint(asked: Opening) -> str | None:
     """Reads a checkpoint's weights; raises CheckpointError."""
     from mmpt.errors import CheckpointError
     from mmpt.io.checkpoints import model_state, read_checkpoint
 
-    # what is dropped is said when a model is loaded
-    logging.getLogger("mmpt.io.checkpoints").setLevel(logging.WARNING)
-    state = model_state(read_checkpoint(asked.place), asked.place)
+    with _unsaid("mmpt.io.checkpoints"):  # what is dropped is said when a model is loaded
+        state = model_state(read_checkpoint(asked.place), asked.place)
     bad = [
         name
         for name, value in state.items()

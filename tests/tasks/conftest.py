@@ -13,6 +13,16 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 PLUGIN = ["--user-dir", str(REPOSITORY / "mmpt"), "--task", "mmtask", "--arch", "mmarch"]
 
 
+def close_writers() -> None:
+    """TensorBoard's event files are written by threads, and writers are kept by name, whatever the
+    folder."""
+    from fairseq.logging import progress_bar
+
+    for writer in progress_bar._tensorboard_writers.values():
+        writer.close()
+    progress_bar._tensorboard_writers.clear()
+
+
 def forget_runs() -> None:
     """What fairseq and we keep of a run for the process's life, which here has many runs."""
     from fairseq import checkpoint_utils
@@ -25,6 +35,7 @@ def forget_runs() -> None:
     if hasattr(checkpoint_utils.save_checkpoint, "best"):
         del checkpoint_utils.save_checkpoint.best
     metrics.reset()
+    close_writers()
 
 
 @pytest.fixture(autouse=True)

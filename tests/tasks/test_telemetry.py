@@ -26,6 +26,8 @@ from mmpt.tasks.pictures import Pictures, transport_pictures
 from mmpt.utils.heatmap import heatmap
 from mmpt_cli import train
 
+from .conftest import close_writers
+
 SCALARS = {
     "loss", "loss_v2t", "loss_t2v", "loss_seq", "temperature", "p", "bucket_mass",
     "bucket_mass_own", "plan_diagonal", "gnorm", "clips_s", "wait", "mem_gb", "ups", "lr", "bsz",
@@ -89,13 +91,6 @@ def test_a_run_tells_and_is_not_changed_by_it(workspace, caplog):
     assert losses[0] == losses[1]
 
     check_records(workspace, job)
-
-
-def close_writers():
-    """TensorBoard's event files are written by threads."""
-    for writer in progress_bar._tensorboard_writers.values():
-        writer.close()
-    progress_bar._tensorboard_writers.clear()
 
 
 def check_records(workspace, job):
