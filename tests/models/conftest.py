@@ -29,7 +29,7 @@ def model_config(bert_name, **model):
 
 
 def written_rule(model, seed):
-    """The weights that the golden README describes, drawn in state_dict order."""
+    """The weights that the stored forwards were made with, drawn in state_dict order."""
     rng = np.random.RandomState(seed)
     state = {}
     for name, value in model.state_dict().items():
