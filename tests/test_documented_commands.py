@@ -6,6 +6,7 @@ set up a whole environment, is read and printed only (`--dryrun`).
 """
 
 import functools
+import importlib.util
 import re
 import shlex
 from pathlib import Path
@@ -17,6 +18,7 @@ import yaml
 from mmpt.config import load_config
 from mmpt.config.load import REPOSITORY_ROOT
 from mmpt.demo import make_corpus
+from mmpt.errors import LaunchError
 from mmpt.models import build_model
 from mmpt.utils.bert import load_tokenizer
 from mmpt_cli import eval_align, localjob, predict
@@ -25,7 +27,8 @@ from mmpt_cli.main import main as mmpt
 
 DOCUMENTS = ("README.md", "endtask.md", "pretraining.md", "DATASET.md", "docs/runs.md")
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
-PLACEHOLDER = re.compile(r"\b[A-Z]{3,}\.yaml\b|runs/some|…")
+INLINE = re.compile(r"`((?:python|mmpt|bash)\s[^`]+)`")
+PLACEHOLDER = re.compile(r"\b[A-Z]{3,}\.yaml\b|\bJOB\b|runs/some|…|\[")
 OWN_DATA = "A data set of your own"
 """The section of endtask.md whose files another test makes."""
 WRITTEN = re.compile(r"^cat > (\S+) <<'END'\n(.*?)^END$", re.MULTILINE | re.DOTALL)
@@ -41,9 +44,19 @@ def blocks(language):
                 yield document, content
 
 
+def inline(document):
+    """The commands within the sentences of a document."""
+    text = BLOCK.sub("", (REPOSITORY_ROOT / document).read_text("utf-8"))
+    return [" ".join(command.split()) for command in INLINE.findall(text)]
+
+
 def commands():
     """The documented command lines, each once, as lists of words."""
     found = {}
+    for document in DOCUMENTS:
+        for line in inline(document):
+            if not PLACEHOLDER.search(line):
+                found.setdefault(shlex.join(shlex.split(line)), document)
     for document, content in blocks("bash"):
         content = WRITTEN.sub("", content)
         for line in content.splitlines():
@@ -62,6 +75,9 @@ def place(tmp_path_factory):
     make_corpus(
         folder / "data", bert_name="bert-base-uncased", crosstask_videos=34, **sizes, **small
     )
+    make_corpus(folder / "data/demo", crosstask_videos=4, **sizes, **small)
+    (folder / "docs").mkdir()
+    (folder / "docs/parity.md").write_bytes((REPOSITORY_ROOT / "docs/parity.md").read_bytes())
     (folder / "pretrained_models").mkdir()
     (folder / "pretrained_models/bert-base-uncased").symlink_to(folder / "data/bert-base-uncased")
     (folder / "runs").mkdir()
@@ -119,9 +135,16 @@ def plan_paper(options):
     return mmpt(["paper", *options, "--dryrun"])
 
 
+def run_module(words):
+    assert importlib.util.find_spec(words[0]) is not None
+    return 0
+
+
 def run_mmpt(words):
     name, rest = words[0], words[1:]
     assert name in COMMANDS
+    if not rest and name in NEED_ARGUMENTS:
+        return 0
     if name == "launch":
         return run_launcher(rest)
     if name == "predict":
@@ -132,6 +155,13 @@ def run_mmpt(words):
         with pytest.raises(SystemExit) as ended:
             mmpt(["demo", *rest, "--help"])
         return ended.value.code
+    if name == "verify-release" and "--rehearse" not in rest:
+        with pytest.raises(LaunchError, match="lies in a demo corpus"):  # that is all we have
+            mmpt(words)
+        return 0
+    if name == "verify-release":
+        for job in DEMO_JOBS:
+            save_checkpoint(job)
     if name == "report":
         run_predict(["projects/retri/norton/test_vtt_zs.yaml"])
     status = mmpt(words)
@@ -139,11 +169,18 @@ def run_mmpt(words):
     return 0 if name == "check-data" and status == 1 else status
 
 
+NEED_ARGUMENTS = ("launch", "predict", "report", "demo")
+"""Commands that a sentence may name alone."""
+DEMO_JOBS = [
+    str(path.relative_to(REPOSITORY_ROOT))
+    for path in sorted(REPOSITORY_ROOT.glob("projects/retri/demo/test_*_norton.yaml"))
+]
 PROGRAMS = {
     ("python", "predict.py"): run_predict,
     ("python", "locallaunch.py"): run_launcher,
     ("python", "eval_zeroshot_align.py"): run_alignment,
     ("bash", "run.sh"): lambda words: run_script(["run.sh", *words]),
+    ("python", "-m"): run_module,
     ("mmpt",): run_mmpt,
 }
 
