@@ -30,7 +30,6 @@ from mmpt_cli.checkpoint_files import (
 from mmpt_cli.entry import program
 from mmpt_cli.evaluation_options import FirstItems, add_options, pick_device
 from mmpt_cli.folders import results_folder
-from mmpt_cli.results import versions as versions  # others take it from here
 from mmpt_cli.results import write_results
 from mmpt_cli.selection import chosen_on_test
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from mmpt.errors import DataError
 from mmpt.io.atomic import atomic_write
-from mmpt_cli.predict import versions
 from mmpt_cli.release_jobs import Evaluation
+from mmpt_cli.results import versions
 from mmpt_cli.verify_block import Row
 
 Numbers = dict[str, dict[str, float]]

@@ -32,9 +32,10 @@ from mmpt_cli.data_things import OK
 from mmpt_cli.entry import program
 from mmpt_cli.evaluation_options import given_path
 from mmpt_cli.localjob import Job
-from mmpt_cli.predict import evaluate, versions
+from mmpt_cli.predict import evaluate
 from mmpt_cli.rehearsal import numbers_to_compare, store_reference
 from mmpt_cli.release_jobs import DATA, NORTON, VIDEOCLIP, Evaluation, chosen, rehearsed, released
+from mmpt_cli.results import versions
 from mmpt_cli.verify_block import (
     GOOD,
     LEGEND,

@@ -1,7 +1,8 @@
-"""Every released job file from annotation to the stored predictions and numbers.
+"""Released job files from annotation to the stored predictions and numbers.
 
-The files are those of `projects/retri/norton`; annotation, features and weights are
-the stored ones.
+The files are those of `projects/retri/norton`; annotation, features and weights are the stored
+ones.  Of CrossTask only logits and seconds are stored (test_crosstask.py); HTM-Align has its own
+(tests/cli/test_eval_align.py).
 """
 
 import json
