@@ -45,7 +45,8 @@ setup(
     extras_require={
         "train": [*FAIRSEQ_NEEDS, "tensorboardX>=2.6"],
         "retrieval": ["faiss-cpu>=1.8"],
-        "video": ["av>=12"],
+        "video": ["av>=14"],
+        "shards": ["ijson>=3.2"],
         "slurm": ["submitit>=1.5"],
         "report": ["matplotlib>=3.8"],
         "test": ["pytest>=8"],

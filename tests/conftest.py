@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 # tiny tensors: more threads only wait for each other, and the cores are shared with loader workers
 torch.set_num_threads(1)
@@ -65,6 +66,49 @@ def published_annotations():
         return root / name
 
     return find
+
+
+@pytest.fixture(scope="session")
+def trained_run(tinybert, tmp_path_factory):
+    """A folder with a run in `run/`, its job file `job.yaml`, and random S3D weights `r.pth`."""
+    from mmpt.models import build_model
+    from mmpt.models.s3d_weights import random_s3d, save_random
+
+    folder = tmp_path_factory.mktemp("trained")
+    config = OmegaConf.create(
+        {
+            "dataset": {"bert_name": str(tinybert), "max_video_len": 8, "max_len": 24},
+            "model": {
+                "model_cls": "MMFusionSeparate",
+                "video_encoder_cls": "MMBertForEncoder",
+                "text_encoder_cls": "BertModel",
+                "num_hidden_video_layers": 2,
+            },
+            "eval": {"save_path": str(folder / "run")},
+        }
+    )
+    (folder / "run").mkdir()
+    for name in ("job.yaml", "run/config.yaml"):
+        OmegaConf.save(config, folder / name)
+    torch.manual_seed(0)
+    torch.save({"model": build_model(config).state_dict()}, folder / "run/checkpoint_best.pt")
+    save_random(random_s3d(0, torch.randint(0, 256, (4, 4, 32, 32, 3)).byte()), 0, folder / "r.pth")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_video(tmp_path_factory):
+    """Half a second of video, 64 x 48 pixels."""
+    av = pytest.importorskip("av")
+    path = tmp_path_factory.mktemp("video") / "small.mp4"
+    with av.open(path, "w") as container:
+        stream = container.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for number in range(5):
+            picture = np.full((48, 64, 3), 20 * number, dtype=np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode())
+    return path
 
 
 @pytest.fixture(autouse=True)

@@ -25,6 +25,7 @@ SAFE_GLOBALS = [argparse.Namespace]
 WRAPPERS = ("module.", "mmmodel.")
 POSITION_IDS = "embeddings.position_ids"
 NAMES_SHOWN = 4
+JOB_HINT = "; check model.num_hidden_video_layers, dataset.bert_name and dataset.vfeat_dim"
 
 
 @contextlib.contextmanager
@@ -111,10 +112,13 @@ class LoadReport(NamedTuple):
     missing: list[str]
 
 
-def load_state(model: nn.Module, state: dict[str, Tensor], source: str) -> LoadReport:
+def load_state(
+    model: nn.Module, state: dict[str, Tensor], source: str, hint: str = JOB_HINT
+) -> LoadReport:
     """Loads what fits into `model` and says in one line each what does not.
 
     Entries that the model lacks are dropped; entries that the file lacks keep their values.
+    `hint` ends the message about another shape: what decides the shapes.
 
     Raises:
         CheckpointError: no name fits, or a name fits with another shape.
@@ -132,8 +136,7 @@ def load_state(model: nn.Module, state: dict[str, Tensor], source: str) -> LoadR
         if value.shape != own[name].shape:
             raise CheckpointError(
                 f"checkpoint {source} is of another model: {name} is {list(value.shape)} in the "
-                f"file and {list(own[name].shape)} here; check model.num_hidden_video_layers, "
-                "dataset.bert_name and dataset.vfeat_dim"
+                f"file and {list(own[name].shape)} here{hint}"
             )
     model.load_state_dict(fitting, strict=False)
     for names, fate in ((unexpected, "unexpected, dropped"), (missing, "missing, kept as built")):

@@ -19,6 +19,7 @@ from mmpt.models.mmfusion import (
     MMFusionShare,
     MMFusionShareActionLocalization,
 )
+from mmpt.models.mmptmodel import MMPTModel
 from mmpt.models.transformermodel import (
     MM_ENCODERS,
     TEXT_ENCODERS,
@@ -51,6 +52,7 @@ __all__ = [
     "MMBertForEncoder",
     "MMBertModel",
     "MMFusion",
+    "MMPTModel",
     "build_model",
     *sorted(MODELS),
 ]

@@ -1,0 +1,1 @@
+"""Video networks under the paths that scripts of the published toolkit import them from."""
