@@ -240,7 +240,8 @@ def evaluate_checkpoint(
         NonFiniteScores: the scores are, although its weights are finite.
     """
     from mmpt.evaluators.base import Measured, NonFiniteScores
-    from mmpt.io.checkpoints import load_model, sha256_of
+    from mmpt.io.checkpoints import load_model
+    from mmpt.io.files import sha256_of
 
     require_file(file)
     digest = sha256_of(file)

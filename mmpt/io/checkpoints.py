@@ -6,7 +6,6 @@ that fairseq's files need; a file that needs more is refused.
 
 import argparse
 import contextlib
-import hashlib
 import logging
 import pickle
 import zipfile
@@ -153,9 +152,3 @@ def _some(names: list[str]) -> str:
 def load_model(model: nn.Module, path: str | Path) -> LoadReport:
     """Loads a checkpoint file into a model; raises as the functions that it is made of."""
     return load_state(model, model_state(read_checkpoint(path), str(path)), str(path))
-
-
-def sha256_of(path: str | Path) -> str:
-    """The hex digest of a file's content."""
-    with open(path, "rb") as handle:
-        return hashlib.file_digest(handle, "sha256").hexdigest()

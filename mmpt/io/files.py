@@ -1,9 +1,10 @@
-"""What stands at a path: only regular files are read.
+"""What stands at a path, and what is in it: only regular files are read.
 
 Opening a pipe waits for somebody to write into it, for ever; a folder and a device fail in the
 reader's own terms.
 """
 
+import hashlib
 import os
 import stat
 
@@ -14,6 +15,12 @@ KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
+
+
+def sha256_of(path: str | os.PathLike) -> str:
+    """The hex digest of a file's content."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def no_file(path: str | os.PathLike) -> str | None:

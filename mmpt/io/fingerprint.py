@@ -12,6 +12,7 @@ from typing import Any
 
 from mmpt.config.keys import keys_of
 from mmpt.config.schema_dataset import DatasetSection
+from mmpt.io.files import sha256_of
 
 SMALL = 1 << 20
 """Bytes up to which a file's content counts."""
@@ -81,8 +82,7 @@ def _readable(path: str, is_prefix: bool) -> dict[str, Any] | None:
         size, time = _size_and_time(path)
         if size > SMALL:
             return {"bytes": size, "time": time}
-        with open(path, "rb") as file:
-            return {"bytes": size, "sha256": hashlib.file_digest(file, "sha256").hexdigest()}
+        return {"bytes": size, "sha256": sha256_of(path)}
     if os.path.isdir(path):
         return _folder(path, "")
     folder, prefix = os.path.split(path)

@@ -16,7 +16,8 @@ class ClipNetwork(nn.Module):
     """Clips as bytes -> vectors; equals `S3D` on the same pixels but for rounding.
 
     Batch norms are folded into their convolutions and weights lie channels last, which on a CPU
-    takes about half of the time.  A clip's vector does not depend on the others of its batch.
+    takes about half of the time.  A clip's vector does not depend on the others of its batch, to
+    the last bit where batches are of 1 or a multiple of 4 clips.
 
     Args:
         model: copied, not changed; its text half is left out.

@@ -15,7 +15,7 @@ import resource
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -24,7 +24,7 @@ import numpy as np
 import mmpt
 from mmpt.errors import DataError
 from mmpt.io.atomic import atomic_write
-from mmpt.io.files import no_file
+from mmpt.io.files import no_file, sha256_of
 
 
 class ShardedTensor:
@@ -132,8 +132,7 @@ class ShardedTensor:
                 "data": _save_hashed(data_file, self.data),
                 "starts": _save_hashed(starts_file, self.starts),
             }
-            json.dump({**_facts(self), "sha256": hashes, "written_by": f"mmpt {mmpt.__version__}"},
-                      sidecar, indent=1)  # fmt: skip
+            sidecar.write(sidecar_text(_facts(self), hashes))
             # the renames begin when the block ends: no buffered byte may be left by then
             for file in (sidecar, starts_file, data_file):
                 file.flush()
@@ -159,6 +158,17 @@ class ShardedTensor:
         return shard
 
 
+def sidecar_text(facts: Mapping[str, int | str], hashes: Mapping[str, str]) -> str:
+    """The content of a shard's sidecar.
+
+    Args:
+        facts: `videos`, `rows`, `dtype` and `width`, in this order.
+        hashes: SHA-256 in hex digits of the two files, `data` and `starts`.
+    """
+    written_by = f"mmpt {mmpt.__version__}"
+    return json.dumps({**facts, "sha256": dict(hashes), "written_by": written_by}, indent=1)
+
+
 def verify_shard(prefix: str | os.PathLike) -> bool:
     """Reads both files of a shard and compares them with the hashes in its sidecar.
 
@@ -174,8 +184,7 @@ def verify_shard(prefix: str | os.PathLike) -> bool:
     if recorded is None:
         return False
     for part, expected in recorded["sha256"].items():
-        with open(f"{prefix}_{part}.npy", "rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = sha256_of(f"{prefix}_{part}.npy")
         if found != expected:
             raise DataError(
                 f"shard {prefix}: {prefix}_{part}.npy has changed since it was written "

@@ -1,0 +1,13 @@
+"""Merges the manifests of an extraction: `merge_manifests.py FDIR`."""
+
+import sys
+from pathlib import Path
+
+# a script finds its own folder alone, not the repository
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+if __name__ == "__main__":
+    from mmpt_cli.entry import run_command
+    from mmpt_cli.merge_manifests import main
+
+    sys.exit(run_command(main))
