@@ -3,6 +3,7 @@
 #
 #   bash run.sh setup          .venv with what training and evaluation need
 #   bash run.sh demo           the whole method on a made corpus, in minutes, on the CPU
+#                              (--from-videos: from video files on, features included)
 #   bash run.sh paper [ARGS]   the paper's recipe: pretraining, zero-shot evaluations; what it
 #                              needs and is not there is listed first (--dryrun: no more than that)
 #   bash run.sh test [ARGS]    the test suite (--slow: the slow tests too); ARGS go to pytest
@@ -17,7 +18,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")"
 
 VENV=${VENV:-.venv}
 FAIRSEQ=ve-fairseq==0.12.3
-BASE_EXTRAS=train,retrieval,report
+BASE_EXTRAS=train,retrieval,report,video,shards
 
 say() { printf '%s\n' "$*" >&2; }
 die() { say "error: $*"; exit 1; }
@@ -84,7 +85,7 @@ case "$command" in
         exec "$VENV/bin/python" -m mmpt_cli.main paper "$@"
         ;;
     test)
-        setup "$BASE_EXTRAS,test"
+        setup "$BASE_EXTRAS,slurm,test"
         marker=(-m "not slow")
         if [ "${1:-}" = --slow ]; then
             marker=()
@@ -97,6 +98,6 @@ case "$command" in
         "$VENV/bin/ruff" check .
         "$VENV/bin/ruff" format --check .
         ;;
-    help | -h | --help) sed -n '2,16s/^# \{0,1\}//p' "$0" ;;
+    help | -h | --help) sed -n '2,17s/^# \{0,1\}//p' "$0" ;;
     *) die "unknown command '$command'; known: setup, demo, paper, test, lint, help" ;;
 esac

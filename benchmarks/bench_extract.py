@@ -25,6 +25,7 @@ from mmpt.extraction.plan import Options
 from mmpt.extraction.reading import VideoReader
 from mmpt.extraction.run import Summary, extract
 from mmpt.extraction.sources import find_videos
+from mmpt.extraction.weights import random_weights
 from mmpt.models.s3d_weights import load_s3d
 
 GFLOP_A_CLIP = 70.5
@@ -162,10 +163,8 @@ def collect_videos(videos: Path, given: Path | None, copies: int) -> None:
 
 def save_weights(options: Options, path: Path) -> None:
     """Random weights with statistics of the videos."""
-    from mmpt.extraction.weights import find_weights
-
     videos = find_videos(options.folders).videos.values()
-    made = find_weights("s3d", None, options.random_seed, options.features, videos)
+    made = random_weights(options.network, options.random_seed, options.features, videos)
     shutil.move(made.path, path)
 
 

@@ -11,7 +11,6 @@ is 0 where every video has features, 3 where some have none, 1 and 2 as for all 
 """
 
 import argparse
-import shlex
 import sys
 from pathlib import Path
 
@@ -22,6 +21,7 @@ from mmpt.config.access import nearest
 from mmpt.errors import LaunchError
 from mmpt_cli.entry import program
 from mmpt_cli.evaluation_options import given_path, pick_device, positive
+from mmpt_cli.splitting import add_splitting, submit
 
 SOME_FAILED = 3
 """Exit status where some videos have no features."""
@@ -82,7 +82,7 @@ def build_parser() -> argparse.ArgumentParser:
         choices=DTYPES,
         help="in which the network computes (default: float32 on a CPU, float16 on CUDA)",
     )
-    add("--split", type=_split, metavar="I/N", help="do part I of N, from 1 on")
+    add_splitting(parser, "part")
     add("--list", type=given_path, metavar="FILE", help="only these ids, one a line")
     add("--force", action="store_true", help="do also what is done")
     weights = parser.add_mutually_exclusive_group()
@@ -93,7 +93,6 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="SEED",
         help="random weights, for trying the pipeline; kept as FDIR/TYPE_random_SEED.pth",
     )
-    add("--slurm", type=given_path, metavar="PROFILE", help="as a job array of SLURM")
     add("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
@@ -108,9 +107,8 @@ def main(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     check_type(args.type)
     if args.slurm is not None:
-        if args.split is not None:
-            parser.error("--slurm splits the work itself: leave --split out")
-        return submit(args.slurm, argv, args.fdir)
+        afterwards = f"when all have ended: mmpt merge-manifests {args.fdir}"
+        return submit("extract", argv, args.slurm, args.fdir / "slurm", afterwards)
 
     from mmpt.extraction.run import extract
 
@@ -184,48 +182,11 @@ def read_list(path: Path) -> tuple[str, ...]:
     return tuple(read_lines(str(path)))
 
 
-def submit(profile: Path, argv: list[str], features: Path) -> int:
-    """Runs the same command line as a job array, each task with its part."""
-    from mmpt_cli.slurm import read_profile, submit_array
-
-    parts = read_profile(profile).array
-    rest = without_option(argv, "--slurm")
-    commands = [["extract", *rest, "--split", f"{i}/{parts}"] for i in range(1, parts + 1)]
-    return submit_array(
-        profile,
-        commands,
-        "extract",
-        features / "slurm",
-        afterwards=f"mmpt merge-manifests {shlex.quote(str(features))}",
-    )
-
-
-def without_option(argv: list[str], option: str) -> list[str]:
-    """A command line without an option and its value, in either spelling."""
-    kept, skip = [], False
-    for token in argv:
-        if skip or token == option:
-            skip = not skip
-        elif not token.startswith(f"{option}="):
-            kept.append(token)
-    return kept
-
-
 def _folders(text: str) -> tuple[Path, ...]:
     parts = [part for part in text.split(",") if part.strip()]
     if not parts:
         raise argparse.ArgumentTypeError("no folder is named")
     return tuple(map(Path, parts))
-
-
-def _split(text: str):
-    from mmpt.extraction.sources import Split
-
-    number, slash, of = text.partition("/")
-    whole = slash and (number + of).isascii() and number.isdecimal() and of.isdecimal()
-    if not (whole and 1 <= int(number) <= int(of)):
-        raise argparse.ArgumentTypeError(f"got {text!r}; I/N is needed, I from 1 to N, such as 2/8")
-    return Split(int(number), int(of))
 
 
 def _seed(text: str) -> int:

@@ -2,14 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from mmpt.config.keys import default_of, key, keys_of, kind_of, shown, type_problem, unknown_key
+from mmpt.config.keys import key
 from mmpt.errors import ConfigError
-from mmpt.io.files import no_file
+from mmpt.io.settings_file import read_settings_file
 
+EXAMPLE = "scripts/slurm/cluster.yaml"
 REQUIRED = ("executor", "array", "minutes")
 CLUSTER_ONLY = ("memory_gb", "partition", "account", "qos", "constraint")
 """Keys that mean nothing to the executor `local`."""
@@ -40,44 +38,11 @@ def read_profile(path: Path) -> Profile:
         ConfigError: it is missing or no YAML mapping; a key is unknown, missing, of another type
             or out of bounds, or means nothing to the executor.
     """
-    content, known = _read_mapping(path), keys_of(Profile)
-    for name, value in content.items():
-        if name not in known:
-            raise ConfigError(f"{path}: {unknown_key(str(name), Profile, Profile)}")
-        if value is None:
-            continue
-        spec = known[name]
-        bounds = spec.metadata["bounds"]
-        problem = type_problem(value, kind_of(spec))
-        if problem is None and not bounds.admits(value):
-            problem = bounds.describe() or "a finite number"
-        if problem:
-            raise ConfigError(f"{path}: {name} must be {problem}, got {shown(value)}")
-    given = {name: value for name, value in content.items() if value is not None}
-    missing = [name for name in REQUIRED if name not in given]
-    if missing:
-        raise ConfigError(f"{path}: {', '.join(missing)} must be set")
-    idle = [name for name in CLUSTER_ONLY if name in given]
-    if given["executor"] == "local" and idle:
+    found = read_settings_file(path, Profile, REQUIRED, EXAMPLE)
+    idle = [name for name in CLUSTER_ONLY if found[name] is not None]
+    if found["executor"] == "local" and idle:
         raise ConfigError(
             f"{path}: {', '.join(idle)}: of no use to executor local; remove it, or set executor: "
             "slurm"
         )
-    return Profile(**{name: given.get(name, default_of(spec)) for name, spec in known.items()})
-
-
-def _read_mapping(path: Path) -> dict[str, Any]:
-    other = no_file(path)
-    if other is not None:
-        raise ConfigError(f"profile {path} is {other}; give a YAML file")
-    try:
-        content = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(
-            f"no profile {path}; scripts/slurm/cluster.yaml is one to start from"
-        ) from None
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path}: not valid YAML ({' '.join(str(error).split())})") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: a profile must be a mapping of keys, got {shown(content)}")
-    return content
+    return Profile(**found)

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from mmpt.errors import DataError
-from mmpt.extraction.sources import Split
 from mmpt.io.atomic import atomic_write
 from mmpt.io.files import sha256_of
+from mmpt.utils.split import Split
 
 _NAME = re.compile(r"(manifest|failed)(\.\d+-of-\d+)?\.jsonl")
 

@@ -19,9 +19,10 @@ from mmpt.errors import LaunchError, first_few
 from mmpt.extraction import manifest
 from mmpt.extraction.manifest import Entry, Failure, Settings, feature_file
 from mmpt.extraction.networks import NETWORKS
-from mmpt.extraction.sources import Sources, Split, find_videos
+from mmpt.extraction.sources import Sources, find_videos
 from mmpt.extraction.weights import Weights, find_weights, random_weights
 from mmpt.io.runlock import Owner, hold_run_folder, lock_owner
+from mmpt.utils.split import Split
 
 logger = logging.getLogger(__name__)
 

@@ -36,20 +36,6 @@ class Sources(NamedTuple):
         return sorted([*self.videos, *self.missing])
 
 
-class Split(NamedTuple):
-    """Part `number`, from 1 on, of `of` parts."""
-
-    number: int
-    of: int
-
-    def __str__(self) -> str:
-        return f"{self.number}/{self.of}"
-
-    def part(self, ids: Sequence[str]) -> list[str]:
-        """The ids of this part: every `of`-th, so that parts are alike."""
-        return list(ids[self.number - 1 :: self.of])
-
-
 def find_videos(folders: Sequence[Path], listed: Sequence[str] | None = None) -> Sources:
     """Looks for videos in folders and all folders below them.
 

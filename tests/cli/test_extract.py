@@ -13,6 +13,7 @@ import pytest
 from mmpt.config.load import REPOSITORY_ROOT
 from mmpt_cli import extract, merge_manifests
 from mmpt_cli.entry import run_command
+from mmpt_cli.splitting import without_option
 
 av = pytest.importorskip("av")
 SCRIPTS = REPOSITORY_ROOT / "scripts/video_feature_extractor"
@@ -96,14 +97,14 @@ def test_parts_and_their_merging(place, capsys):
         ([*GRID, "--list", "two"], 1, "--list two: a folder"),
         ([*GRID, "--vdir", "nope"], 1, "nope: no such folder (--vdir)"),
         ([*GRID, "--fdir", "two/-d.mp4"], 1, "two/-d.mp4"),
-        ([*GRID, "--split", "0/2"], 2, "I/N is needed"),
-        ([*GRID, "--split", "3/2"], 2, "I/N is needed"),
+        ([*GRID, "--split", "0/2"], 2, "I/N with I from 1 to N"),
+        ([*GRID, "--split", "3/2"], 2, "I/N with I from 1 to N"),
         ([*GRID, "--batch_size", "0"], 2, "no whole number from 1"),
         ([*GRID, "--half_precision", "2"], 2, "invalid choice"),
         ([*GRID, "--vdir", ","], 2, "no folder is named"),
         (["--random-weights", "x"], 2, "a whole number from 0 is needed"),
         (["--random-weights", "1", "--weights", "a.pth"], 2, "not allowed with argument"),
-        ([*GRID, "--slurm", "p.yaml", "--split", "1/2"], 2, "leave --split out"),
+        ([*GRID, "--slurm", "p.yaml", "--split", "1/2"], 2, "not allowed with argument"),
         ([*GRID, "--slurm", "p.yaml"], 1, "p.yaml"),
     ],
 )
@@ -122,10 +123,10 @@ def test_a_job_array_has_one_command_a_part(place, monkeypatch):
     monkeypatch.setattr(slurm, "submit_array", lambda *given, **more: sent.append(given) or 0)
     line = ["--vdir=-one", "--slurm", "p.yaml", "--fdir", "out", *GRID]
     assert run_command(extract.main, line) == 0
-    (profile, commands, name, logs), rest = sent[0], ["--vdir=-one", "--fdir", "out", *GRID]
+    (profile, commands, name, logs, _), rest = sent[0], ["--vdir=-one", "--fdir", "out", *GRID]
     assert commands == [["extract", *rest, "--split", f"{i}/3"] for i in (1, 2, 3)]
     assert (str(profile), name, str(logs)) == ("p.yaml", "extract", "out/slurm")
-    assert extract.without_option(["a", "--slurm=x", "b"], "--slurm") == ["a", "b"]
+    assert without_option(["a", "--slurm=x", "b"], "--slurm") == ["a", "b"]
 
 
 @pytest.mark.slow

@@ -63,9 +63,9 @@ def test_what_a_profile_leaves_out_has_defaults(write):
         (CLUSTER | {"setup": [3]}, "setup must be a list whose members are each a text"),
         ({"executor": "slurm"}, "array, minutes must be set"),
         (LOCAL | {"partition": "gpu", "memory_gb": 4}, "memory_gb, partition: of no use"),
-        ("[1, 2]", "a profile must be a mapping of keys"),
+        ("[1, 2]", "a mapping of keys is needed"),
         ("a: [", "not valid YAML"),
-        ("", "a profile must be a mapping"),
+        ("", "a mapping of keys is needed"),
     ],
 )
 def test_a_wrong_profile_is_one_line(write, content, problem):
@@ -76,7 +76,7 @@ def test_a_wrong_profile_is_one_line(write, content, problem):
 
 
 def test_a_missing_profile_names_one_to_start_from(tmp_path):
-    with pytest.raises(ConfigError, match=r"no profile .*/x.yaml; scripts/slurm/cluster.yaml"):
+    with pytest.raises(ConfigError, match=r"no file .*/x.yaml; scripts/slurm/cluster.yaml"):
         read_profile(tmp_path / "x.yaml")
     with pytest.raises(ConfigError, match="is a folder"):
         read_profile(tmp_path)

@@ -8,7 +8,7 @@ import pytest
 from mmpt.errors import DataError, LaunchError
 from mmpt.extraction import merging
 from mmpt.extraction.merging import merge_manifests
-from mmpt.extraction.sources import Split
+from mmpt.utils.split import Split
 
 
 @pytest.fixture

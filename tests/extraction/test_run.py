@@ -16,8 +16,8 @@ from mmpt.extraction import run as module
 from mmpt.extraction.manifest import Entry, Failure, read_lines
 from mmpt.extraction.reading import VideoReader
 from mmpt.extraction.run import as_stored
-from mmpt.extraction.sources import Split
 from mmpt.io.runlock import Owner
+from mmpt.utils.split import Split
 
 GOOD = ["-c", "a", "b.b", "cut"]
 

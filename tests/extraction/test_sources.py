@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mmpt.errors import DataError
-from mmpt.extraction.sources import Split, find_videos
+from mmpt.extraction.sources import find_videos
 
 
 @pytest.fixture
@@ -79,15 +79,6 @@ def test_a_closed_folder_is_counted(folder):
     found = find_videos([place])
     (place / "closed").chmod(0o755)
     assert found.closed == [str(place / "closed")]
-
-
-def test_parts_are_all_of_it_once():
-    ids = [f"v{i}" for i in range(10)]
-    parts = [Split(i, 3).part(ids) for i in (1, 2, 3)]
-    assert sorted(name for part in parts for name in part) == ids
-    assert sorted(map(len, parts)) == [3, 3, 4]
-    assert Split(3, 3).part(ids[:2]) == []
-    assert str(Split(2, 8)) == "2/8"
 
 
 def test_names_that_are_no_text(tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mmpt.errors import DataError
-from mmpt.io.pickles import load_pickle, save_pickle
+from mmpt.io.pickles import encode_plain, load_pickle, save_pickle, write_dict
 
 PLAIN = {
     0: ["trainVid_000-x", "ü"],
@@ -132,4 +132,51 @@ def test_a_missing_file_and_no_pickle(tmp_path):
 def test_what_could_not_be_read_is_not_written(tmp_path):
     with pytest.raises(DataError, match=r"a\.pkl: refused to load datetime\.date"):
         save_pickle(tmp_path / "a.pkl", [datetime.date(2024, 1, 1)])
+    assert os.listdir(tmp_path) == []
+
+
+# ---- item by item -----------------------------------------------------------------------------
+
+
+def texts(count, longest=3000):
+    rng = np.random.default_rng(count)
+    return {f"v{i}": "é".join("ab" * int(n)) for i, n in enumerate(rng.integers(1, longest, count))}
+
+
+@pytest.mark.parametrize("count", [0, 2, 999, 1000, 1001])
+def test_a_dict_of_text_becomes_what_pickle_writes(count, tmp_path):
+    content = texts(count, 300)
+    if count:
+        content |= {"v1": "x" * (64 * 1024 - 1), "large": "y" * (64 * 1024), "v0": "z" * 200_000}
+    with write_dict(tmp_path / "a.pkl") as writer:
+        for key, value in content.items():
+            writer.add(key, value)
+    assert (tmp_path / "a.pkl").read_bytes() == pickle.dumps(content, protocol=5)
+    assert load_pickle(tmp_path / "a.pkl") == content
+
+
+def test_a_dict_of_any_plain_data_is_written_item_by_item(tmp_path):
+    shared = ["same", 1.5]
+    content = {
+        "": {"start": [0, -1.25, 2**70], "cap": [[], [1, 300, 70_000]], "twice": [shared, shared]},
+        "k\ud800": None,
+        "text": "\udfff",
+        "others": (True, b"\x00\xff", {1: {2.5: ()}}, "ü" * 70_000),
+    }
+    with write_dict(tmp_path / "a.pkl") as writer:
+        for number in range(1500):
+            writer.add(f"n{number}", number)
+        for key, value in content.items():
+            writer.add(key, "old")
+            writer.add_encoded(key, encode_plain(value))
+    expected = {f"n{number}": number for number in range(1500)} | content
+    assert same(load_pickle(tmp_path / "a.pkl"), expected)
+
+
+@pytest.mark.parametrize("value", [np.float32(1), datetime.date(2020, 1, 1), object(), [len], {1}])
+def test_what_has_no_opcode_is_not_written_item_by_item(value, tmp_path):
+    refused = pytest.raises(DataError, match="cannot write an object of type")
+    with refused, write_dict(tmp_path / "a.pkl") as writer:
+        writer.add("a", "fine")
+        writer.add("b", value)
     assert os.listdir(tmp_path) == []

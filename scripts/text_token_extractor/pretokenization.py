@@ -1,0 +1,13 @@
+"""Turns captions into token shards: `python pretokenization.py configs/bert-base-uncased.yaml`."""
+
+import sys
+from pathlib import Path
+
+# a script finds its own folder alone, not the repository
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+if __name__ == "__main__":
+    from mmpt_cli.entry import run_command
+    from mmpt_cli.pretokenization import main
+
+    sys.exit(run_command(main))
