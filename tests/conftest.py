@@ -111,6 +111,17 @@ def small_video(tmp_path_factory):
     return path
 
 
+@pytest.fixture
+def small_pictures(monkeypatch):
+    """Videos are read as 4 pictures of 64 x 64 a second: what S3D computes is 90 times less."""
+    pytest.importorskip("av")
+    from mmpt.extraction import networks, reading
+
+    monkeypatch.setattr(reading.VideoReader.__init__, "__defaults__", (4, 64))
+    s3d = networks.NETWORKS["s3d"]._replace(rate=4, size=64)
+    monkeypatch.setitem(networks.NETWORKS, "s3d", s3d)
+
+
 @pytest.fixture(autouse=True)
 def _quiet_logs(caplog):
     caplog.set_level(logging.INFO, logger="mmpt")

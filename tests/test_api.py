@@ -132,7 +132,7 @@ def test_a_model_that_encodes_pairs_only_is_refused(trained_run, tmp_path):
         api.load(tmp_path / "job.yaml", tmp_path / "c.pt")
 
 
-def test_a_video_file_is_decoded_and_encoded(norton, small_video, monkeypatch):
+def test_a_video_file_is_decoded_and_encoded(norton, small_video, small_pictures, monkeypatch):
     rows = norton.video_features(small_video)
     assert rows.shape == (1, 512)
     assert np.allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5)

@@ -6,9 +6,11 @@ set up a whole environment, is read and printed only (`--dryrun`).
 """
 
 import functools
+import importlib
 import importlib.util
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,8 @@ from mmpt.config.load import REPOSITORY_ROOT
 from mmpt.demo import make_corpus
 from mmpt.errors import LaunchError
 from mmpt.models import build_model
+from mmpt.models.s3d_weights import load_s3d
+from mmpt.models.s3dg import S3D
 from mmpt.utils.bert import load_tokenizer
 from mmpt_cli import eval_align, localjob, predict
 from mmpt_cli.main import COMMANDS
@@ -67,21 +71,36 @@ def commands():
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory):
+def place(tmp_path_factory, small_video, trained_run, golden_dir):
     """A working directory in which the released job files find what they name."""
     folder = tmp_path_factory.mktemp("documented")
     sizes = {"videos": 16, "tasks": 2, "steps": 8, "shared_steps": 0}
     small = {f"{name}_videos": 4 for name in ("test", "align", "youcook", "coin", "didemo")}
     make_corpus(
-        folder / "data", bert_name="bert-base-uncased", crosstask_videos=34, **sizes, **small
+        folder / "data",
+        bert_name="bert-base-uncased",
+        crosstask_videos=34,
+        per_video_features=True,
+        **sizes,
+        **small,
     )
     make_corpus(folder / "data/demo", crosstask_videos=4, **sizes, **small)
     (folder / "docs").mkdir()
     (folder / "docs/parity.md").write_bytes((REPOSITORY_ROOT / "docs/parity.md").read_bytes())
     (folder / "pretrained_models").mkdir()
     (folder / "pretrained_models/bert-base-uncased").symlink_to(folder / "data/bert-base-uncased")
+    words = folder / "pretrained_models/s3d_dict.npy"
+    shutil.copy(golden_dir / "models_data/s3d_dict.npy", words)
+    s3d = S3D(words)
+    s3d.load_state_dict(load_s3d(trained_run / "r.pth").state_dict(), strict=False)
+    torch.save(s3d.state_dict(), folder / "pretrained_models/s3d_howto100m.pth")
+    for name in ("kitchen.mp4", "garage.mp4"):
+        shutil.copy(small_video, folder / name)
     (folder / "runs").mkdir()
-    (folder / "projects").symlink_to(REPOSITORY_ROOT / "projects")
+    for name in ("projects", "scripts"):
+        (folder / name).symlink_to(REPOSITORY_ROOT / name)
+    (folder / "videos").mkdir()
+    (folder / "videos/kitchen.mp4").symlink_to(small_video)
     for _, content in blocks("bash"):
         for name, text in WRITTEN.findall(content):
             (folder / name).write_text(text)
@@ -89,7 +108,7 @@ def place(tmp_path_factory):
 
 
 @pytest.fixture
-def here(place, monkeypatch):
+def here(place, monkeypatch, small_pictures):
     monkeypatch.chdir(place)
     load_tokenizer.cache_clear()  # kept by the name, which is the same in every place
     yield place
@@ -140,6 +159,15 @@ def run_module(words):
     return 0
 
 
+def run_of_scripts(words):
+    """`python scripts/NAME.py ...`: the command that the script starts."""
+    text = (REPOSITORY_ROOT / "scripts" / words[0]).read_text()
+    module = importlib.import_module(re.search(r"from (mmpt_cli\.\w+) import main", text)[1])
+    if "--slurm" in words:
+        return 0
+    return module.main(words[1:])
+
+
 def run_mmpt(words):
     name, rest = words[0], words[1:]
     assert name in COMMANDS
@@ -162,6 +190,8 @@ def run_mmpt(words):
     if name == "verify-release":
         for job in DEMO_JOBS:
             save_checkpoint(job)
+    if name == "score":
+        save_checkpoint(rest[0])
     if name == "report":
         run_predict(["projects/retri/norton/test_vtt_zs.yaml"])
     status = mmpt(words)
@@ -169,7 +199,7 @@ def run_mmpt(words):
     return 0 if name == "check-data" and status == 1 else status
 
 
-NEED_ARGUMENTS = ("launch", "predict", "report", "demo")
+NEED_ARGUMENTS = ("launch", "predict", "report", "demo", "extract", "tokenise", "score")
 """Commands that a sentence may name alone."""
 DEMO_JOBS = [
     str(path.relative_to(REPOSITORY_ROOT))
@@ -181,13 +211,16 @@ PROGRAMS = {
     ("python", "eval_zeroshot_align.py"): run_alignment,
     ("bash", "run.sh"): lambda words: run_script(["run.sh", *words]),
     ("python", "-m"): run_module,
+    ("python", "scripts"): run_of_scripts,
     ("mmpt",): run_mmpt,
 }
 
 
-@pytest.mark.parametrize("line", commands())
+@pytest.mark.parametrize("line", commands(), ids=str)
 def test_a_command(line, here):
     words = shlex.split(line)
+    if words[1].startswith("scripts/"):
+        words[1:2] = ["scripts", words[1].removeprefix("scripts/")]
     program = next(p for p in PROGRAMS if tuple(words[: len(p)]) == p)
     expanded = [
         name
@@ -207,6 +240,8 @@ def test_settings_are_those_of_a_job_file(document, content, here, tmp_path):
 
 @pytest.mark.parametrize(("document", "content"), blocks("python"))
 def test_a_snippet(document, content, here):
+    for job in re.findall(r"(?:api\.load|from_pretrained)\(\"(.+?)\"", content):
+        save_checkpoint(job)
     if "load_alignments" in content:
         run_alignment(["projects/retri/norton/test_how2align_zs.yaml"])
-    exec(content, {})
+    exec(content.replace("30, 224, 224", "4, 64, 64"), {})

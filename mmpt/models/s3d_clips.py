@@ -17,7 +17,7 @@ class ClipNetwork(nn.Module):
 
     Batch norms are folded into their convolutions and weights lie channels last, which on a CPU
     takes about half of the time.  A clip's vector does not depend on the others of its batch, to
-    the last bit where batches are of 1 or a multiple of 4 clips.
+    the last bit within batches of one size, 1 or a multiple of 4.
 
     Args:
         model: copied, not changed; its text half is left out.

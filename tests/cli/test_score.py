@@ -6,7 +6,9 @@ from mmpt import api
 from mmpt_cli.main import main
 
 
-def test_prints_the_scores_of_every_text_best_first(trained_run, small_video, capsys):
+def test_prints_the_scores_of_every_text_best_first(
+    trained_run, small_video, small_pictures, capsys
+):
     job, weights, texts = trained_run / "job.yaml", trained_run / "r.pth", ["cut", "stir it"]
     options = ["--weights", str(weights), "--device", "cpu"]
     assert main(["score", str(job), "--video", str(small_video), "--text", *texts, *options]) == 0
