@@ -28,10 +28,18 @@ from omegaconf import OmegaConf
 
 from mmpt.config.load import REPOSITORY_ROOT
 from mmpt.utils.bert import load_tokenizer
-from mmpt_cli import localjob, predict, train
+from mmpt_cli import (
+    extract,
+    localjob,
+    merge_manifests,
+    predict,
+    pretokenization,
+    shard_feature,
+    train,
+)
 from mmpt_cli.entry import run_command
 
-GROUPS = ("configuration", "data", "checkpoints", "launch")
+GROUPS = ("configuration", "data", "preparing", "checkpoints", "launch")
 TABLE = {
     group: yaml.safe_load((Path(__file__).parent / f"bad_inputs/{group}.yaml").read_text("utf-8"))
     for group in GROUPS
@@ -53,6 +61,10 @@ COMMANDS = {
     "predict": predict.main,
     "train": lambda argv: train.main([*argv, *TRAINER]),
     "train.py": train.main,
+    "extract": extract.main,
+    "merge-manifests": merge_manifests.main,
+    "shard": shard_feature.main,
+    "tokenise": pretokenization.main,
 }
 TRAINING = {
     "common": {"tensorboard_logdir": "run"},
@@ -86,12 +98,14 @@ TEST = {
 
 
 @pytest.fixture(scope="module")
-def good_files(golden, golden_dir, tinybert, tmp_path_factory):
+def good_files(golden, golden_dir, tinybert, small_video, tmp_path_factory):
     """A corpus, a test set, a checkpoint and a job file for each, with which all goes well."""
     folder = tmp_path_factory.mktemp("good")
     source = golden_dir / "models_data"
     shutil.copytree(source / "corpus", folder / "data")
     shutil.copytree(tinybert, folder / "tinybert")
+    (folder / "videos").mkdir()
+    shutil.copy(small_video, folder / "videos/one.mp4")
     (folder / "feat").mkdir()
     for name, value in golden("models_data/predictors.npz").items():
         if name.startswith("vtt.feat."):
@@ -267,6 +281,12 @@ def test_the_good_files_are_good(place, capsys):
     assert run_command(localjob.main, ["train.yaml", "--jobtype", "local_single", "--dryrun"]) == 0
     assert run_command(predict.main, ["test_vtt.yaml"]) == 0
     assert run_command(COMMANDS["train"], ["train.yaml"]) == 0
+    videos = ["--vdir", "videos", "--fdir", "new", "--type", "colour_grid"]
+    assert run_command(COMMANDS["extract"], videos) == 0
+    Path("own.lst").write_text("one\n")
+    lists = ["--train_list", "own.lst", "--splits", "train"]
+    features = ["--vfeat_dir", "new", "--target_dir", "new"]
+    assert run_command(COMMANDS["shard"], [*features, *lists]) == 0
 
 
 def test_there_are_enough_rows_of_every_kind():
@@ -277,6 +297,7 @@ def test_there_are_enough_rows_of_every_kind():
 HEADINGS = {
     "configuration": "Job files",
     "data": "Data",
+    "preparing": "Preparing data",
     "checkpoints": "Checkpoints",
     "launch": "Launching",
 }
