@@ -4,7 +4,7 @@ import argparse
 
 from mmpt.demo import CorpusSettings, make_corpus
 from mmpt.demo.corpus import summary
-from mmpt_cli.demo_run import run
+from mmpt_cli import demo_run, demo_videos
 from mmpt_cli.evaluation_options import given_path
 
 
@@ -77,7 +77,13 @@ def _add_make(commands) -> None:
 def _add_run(commands) -> None:
     text = "make the corpus, train both stages, evaluate, print one table (minutes, on the CPU)"
     parser = commands.add_parser("run", help=text, description=f"{text.capitalize()}.")
-    parser.set_defaults(run=lambda args: run())
+    parser.set_defaults(run=lambda args: demo_videos.run() if args.from_videos else demo_run.run())
+    parser.add_argument(
+        "--from-videos",
+        action="store_true",
+        help="begin with video files: render clips, extract features (S3D, random weights), make "
+        "shards and tokens, then train and evaluate",
+    )
 
 
 def _make(args: argparse.Namespace) -> int:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import deque
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -90,7 +91,7 @@ def run() -> int:
     say(2, "zero-shot retrieval and alignment of the untrained model")
     untrained = RUNS / STAGES[0] / "checkpoint_untrained.pt"
     save_untrained(JOBS / "videoclip.yaml", untrained)
-    rows.append(evaluate("untrained", "videoclip", untrained))
+    rows.append(evaluate("untrained", test_jobs("videoclip"), untrained))
     stages = (
         ("stage 1, VideoCLIP", "videoclip", "VideoCLIP's contrastive loss, all weights"),
         ("stage 2, Norton", "norton", "Norton, LayerNorm only, from stage 1"),
@@ -99,7 +100,7 @@ def run() -> int:
         say(3 + 2 * number, text)
         train(JOBS / f"{job}.yaml", RUNS / f"{job}.log")
         say(4 + 2 * number, "zero-shot retrieval and alignment after it")
-        rows.append(evaluate(name, job, RUNS / job / "checkpoint_best.pt"))
+        rows.append(evaluate(name, test_jobs(job), RUNS / job / "checkpoint_best.pt"))
 
     say(STEPS, "report")
     page = make_report([RUNS / stage for stage in STAGES], RUNS / FOLDER)
@@ -114,8 +115,8 @@ def run() -> int:
     return 1 if problem else 0
 
 
-def say(step: int, text: str) -> None:
-    print(f"[{step}/{STEPS}] {text}", flush=True)
+def say(step: int, text: str, steps: int = STEPS) -> None:
+    print(f"[{step}/{steps}] {text}", flush=True)
 
 
 def save_untrained(job: Path, path: Path) -> None:
@@ -133,21 +134,36 @@ def save_untrained(job: Path, path: Path) -> None:
         torch.save({"model": state}, handle)
 
 
-def evaluate(name: str, stage: str, checkpoint: Path) -> Row:
-    """Evaluates one checkpoint with a stage's test jobs; the results stand beside it."""
+def test_jobs(stage: str) -> list[Path]:
+    """The retrieval and the alignment of a stage."""
+    return [JOBS / job.format(stage) for job in (RETRIEVAL, ALIGNMENT)]
+
+
+def evaluate(name: str, jobs: Sequence[Path], checkpoint: Path) -> Row:
+    """Evaluates one checkpoint with test jobs; the results stand beside it.
+
+    Args:
+        name: of the row.
+        jobs: test jobs; the row keeps the metrics of all, and the scores of the last.
+        checkpoint: of the model.
+    """
     from mmpt_cli.predict import evaluate_job
 
     metrics, scores = {}, None
-    for job in (RETRIEVAL, ALIGNMENT):
-        content = evaluate_job(JOBS / job.format(stage), str(checkpoint), checkpoint.parent)
+    for job in jobs:
+        content = evaluate_job(job, str(checkpoint), checkpoint.parent)
         metrics |= content["results"][0]["metrics"]
         scores = checkpoint.parent / content["results"][0]["scores"]
     return Row(name, metrics, scores)
 
 
-def train(job: Path, log: Path) -> None:
-    """Trains one job through the launcher, its output in a log file, a bar on the screen, and how
-    hard the batches have become.
+def train(job: Path, log: Path, hardness: bool = True) -> None:
+    """Trains one job through the launcher, its output in a log file, a bar on the screen.
+
+    Args:
+        job: the job file.
+        log: gets all that the training says.
+        hardness: also say, every epoch, how hard the batches have become.
 
     Raises:
         LaunchError: the training failed; its last lines are shown.
@@ -167,9 +183,9 @@ def train(job: Path, log: Path) -> None:
         for line in child.stdout:
             file.write(line)
             tail.append(line)
-            hardness = HARDNESS.search(line)
-            if hardness:
-                bar.write(f"      {hardness[1]}", file=sys.stdout)
+            harder = HARDNESS.search(line) if hardness else None
+            if harder:
+                bar.write(f"      {harder[1]}", file=sys.stdout)
             found = PROGRESS.search(line)
             if found:
                 bar.set_postfix_str(f"loss {found[1]}", refresh=False)
@@ -202,12 +218,12 @@ def limits(items: int, alignments: Path) -> tuple[Row, Row]:
     return Row("best possible", best | bound.best), Row("chance", chance | bound.chance)
 
 
-def table(rows: list[Row]) -> str:
+def table(rows: list[Row], columns: Mapping[str, tuple[str, int]] = COLUMNS) -> str:
     """The results as text that is Markdown as well."""
-    heads = " | ".join(head for head, _ in COLUMNS.values())
-    lines = [f"| zero-shot | {heads} |", "| --- " * (len(COLUMNS) + 1) + "|"]
+    heads = " | ".join(head for head, _ in columns.values())
+    lines = [f"| zero-shot | {heads} |", "| --- " * (len(columns) + 1) + "|"]
     for row in rows:
-        numbers = [f"{row.metrics[key]:.{places}f}" for key, (_, places) in COLUMNS.items()]
+        numbers = [f"{row.metrics[key]:.{places}f}" for key, (_, places) in columns.items()]
         lines.append(f"| {row.name} | {' | '.join(numbers)} |")
     return "\n".join(lines)
 

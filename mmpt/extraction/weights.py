@@ -8,7 +8,7 @@ import logging
 import os
 import secrets
 from collections.abc import Iterable
-from itertools import islice
+from itertools import islice, zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,9 +23,7 @@ from mmpt.io.files import sha256_of
 logger = logging.getLogger(__name__)
 
 STATISTICS_CLIPS = 8
-"""Clips that random weights take their statistics from."""
-CLIPS_A_VIDEO = 4
-"""At most, the first ones: so there are two videos among them where there are two."""
+"""Clips that random weights take their statistics from, of as many videos where there are."""
 
 
 class Weights(NamedTuple):
@@ -101,22 +99,23 @@ def _make_random(network: Network, seed: int, path: Path, videos: Iterable[Path]
 
 
 def statistics_clips(network: Network, videos: Iterable[Path]) -> torch.Tensor:
-    """uint8 [8, rate, size, size, 3], fewer where there are not as many: the first seconds of the
-    first videos that can be read.
+    """The first second of each of the first videos that can be read, then their second ones, and so
+    on, until there are eight: uint8 [8, rate, size, size, 3], or fewer.
 
     Raises:
         DataError: no video can be read.
     """
-    clips: list[np.ndarray] = []
+    beginnings: list[list[np.ndarray]] = []
     why = "there is none"
     for video in videos:
-        count = min(CLIPS_A_VIDEO, STATISTICS_CLIPS - len(clips))
-        if not count:
-            break
+        reader = VideoReader(video, network.rate, network.size)
         try:
-            clips += islice(VideoReader(video, network.rate, network.size), count)
+            beginnings.append(list(islice(reader, STATISTICS_CLIPS)))
         except UnreadableVideo as error:
             why = str(error)
-    if not clips:
+        if len(beginnings) == STATISTICS_CLIPS:
+            break
+    if not beginnings:
         raise DataError(f"random weights need a video that can be read: {why}")
-    return torch.from_numpy(np.stack(clips))
+    turns = (clip for turn in zip_longest(*beginnings) for clip in turn if clip is not None)
+    return torch.from_numpy(np.stack(list(islice(turns, STATISTICS_CLIPS))))
