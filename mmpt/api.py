@@ -29,6 +29,7 @@ from mmpt.models.s3d_weights import WEIGHTS, load_s3d
 from mmpt.ops.window_merge import merge_windows
 from mmpt.processors.downstream.windows import cover, cut
 from mmpt.processors.processor import DEFAULT_WIDTH, Aligner, check_features, config_tokenizer
+from mmpt.utils.devices import pick_device
 
 logger = logging.getLogger(__name__)
 
@@ -130,9 +131,7 @@ class VideoTextModel:
                 f"model.model_cls: {type(self.model).__name__} does not encode video and text "
                 "apart; use MMFusionSeparate"
             )
-        if device is None:
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        self.device = torch.device(device)
+        self.device = torch.device(pick_device(None if device is None else str(device), "device"))
         self.model.to(self.device)
         self.max_video_len = self.aligner.max_video_len
         self.width: int = setting(self.config, "dataset.vfeat_dim", DEFAULT_WIDTH)
@@ -148,6 +147,7 @@ class VideoTextModel:
                 None: windows do not overlap.  A second's state is its mean over its windows.
 
         Raises:
+            ConfigError: the model takes features of another width than S3D's.
             DataError: nothing of the file can be decoded, or `step` is out of range.
             CheckpointError: S3D's weights are missing or damaged.
         """
@@ -158,6 +158,11 @@ class VideoTextModel:
         """The features of a file, float32 [seconds, width], rows of length 1; errors as above."""
         from mmpt.extraction.reading import VideoReader
 
+        if self.width != DEFAULT_WIDTH:
+            raise ConfigError(
+                f"dataset.vfeat_dim: this model takes features of width {self.width}, S3D's have "
+                f"{DEFAULT_WIDTH}; extract features with its own network and use encode_features"
+            )
         network = self._network()
         rows, held = [], []
         for second in VideoReader(path):
@@ -170,7 +175,9 @@ class VideoTextModel:
         return F.normalize(torch.cat(rows), dim=-1).cpu().numpy()
 
     @torch.inference_mode()
-    def encode_features(self, features: np.ndarray, step: int | None = None) -> EncodedVideo:
+    def encode_features(
+        self, features: np.ndarray | Tensor, step: int | None = None
+    ) -> EncodedVideo:
         """Encodes a video whose features are there: the content of `VIDEO_ID.npy`.
 
         Args:
@@ -180,11 +187,14 @@ class VideoTextModel:
         Raises:
             DataError: another shape, NaN or inf, or `step` is out of range.
         """
+        features = np.asarray(features)
         check_features(features, self.width, "features")
         size = self.max_video_len
         step = size if step is None else step
-        if not 1 <= step <= size:
-            raise DataError(f"step: got {step}; allowed: 1 to {size} seconds, the windows' size")
+        if not isinstance(step, int) or not 1 <= step <= size:
+            raise DataError(
+                f"step: got {step!r}; allowed: 1 to {size} whole seconds, the windows' size"
+            )
         windows = cover(len(features), step, size)
         vfeats = torch.from_numpy(cut(features.astype(np.float32), windows, size, 0))
         lengths = torch.from_numpy(windows.ends - windows.starts)
@@ -204,11 +214,15 @@ class VideoTextModel:
         Raises:
             DataError: no list of texts, or an empty one.
         """
+        if not isinstance(texts, str):
+            texts = list(texts)
         if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
             raise DataError(f"texts: a list of texts is needed, got {texts!r:.80}")
-        if not len(texts):
+        if not texts:
             raise DataError("texts: the list is empty")
-        ids = self.tokenizer(list(texts), add_special_tokens=False)["input_ids"]
+        # halves of surrogate pairs are no characters, and no tokenizer takes them
+        whole = [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+        ids = self.tokenizer(whole, add_special_tokens=False)["input_ids"]
         too_long = sum(len(tokens) > self.aligner.max_text_len for tokens in ids)
         if too_long:
             logger.warning(
@@ -241,17 +255,32 @@ class VideoTextModel:
             DataError, CheckpointError: as the methods that encode.
         """
         if isinstance(videos, str | os.PathLike | EncodedVideo) or not len(videos):
-            raise DataError(f"videos: a list of files or encoded videos is needed, got {videos!r}")
-        encoded = [v if isinstance(v, EncodedVideo) else self.encode_video(v) for v in videos]
-        return self._pooled(texts) @ torch.stack([video.pooled for video in encoded]).T
+            raise DataError(
+                f"videos: a list of files or encoded videos is needed, got {videos!r:.80}"
+            )
+        pooled = torch.stack([self._encoded(video).pooled for video in videos])
+        return self._pooled(texts, pooled) @ pooled.T
 
-    def align(self, texts: Sequence[str] | Tensor, video: EncodedVideo) -> Tensor:
-        """Cosines of texts with the seconds of a video, float32 [N, seconds]."""
-        states = F.normalize(video.states, dim=-1)
-        return F.normalize(self._pooled(texts), dim=-1) @ states.T
+    def align(
+        self, texts: Sequence[str] | Tensor, video: str | os.PathLike | EncodedVideo
+    ) -> Tensor:
+        """Cosines of texts with the seconds of a video, float32 [N, seconds]; takes and raises what
+        `score` does."""
+        states = self._encoded(video).states
+        return F.normalize(self._pooled(texts, states), dim=-1) @ F.normalize(states, dim=-1).T
 
-    def _pooled(self, texts: Sequence[str] | Tensor) -> Tensor:
-        return texts if isinstance(texts, Tensor) else self.encode_text(texts)
+    def _encoded(self, video: str | os.PathLike | EncodedVideo) -> EncodedVideo:
+        return video if isinstance(video, EncodedVideo) else self.encode_video(video)
+
+    def _pooled(self, texts: Sequence[str] | Tensor, like: Tensor) -> Tensor:
+        """Pooled texts of the width of video vectors."""
+        pooled = texts if isinstance(texts, Tensor) else self.encode_text(texts)
+        if pooled.dim() != 2 or pooled.shape[1] != like.shape[1]:
+            raise DataError(
+                f"texts: vectors of shape {list(pooled.shape)}; [texts, {like.shape[1]}] is "
+                "needed, as encode_text gives them"
+            )
+        return pooled
 
     def _network(self) -> ClipNetwork:
         if self._clip_network is None:

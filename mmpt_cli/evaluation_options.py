@@ -4,10 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from mmpt.errors import DataError, LaunchError
-
-DEVICES = ("cuda", "cpu")
-"""Kinds of devices that the code runs on."""
+from mmpt.errors import DataError
 
 WHOLE_VIDEOS = ("FullVideoRetrievalMetric",)
 """Metrics of whole videos whose items are clips: a limit keeps no video in part."""
@@ -87,30 +84,3 @@ def video_of(entry: tuple) -> str:
     """The video of what a meta processor lists: a clip is (video, start, end)."""
     video = entry[0]
     return video[0] if isinstance(video, tuple) else video
-
-
-def pick_device(asked: str | None) -> str:
-    """The asked device, else CUDA where there is one, else the CPU."""
-    import torch
-
-    if asked is None:
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        chosen = torch.device(asked)
-    except RuntimeError as error:
-        raise LaunchError(f"--device {asked!r} is unknown; use cuda, cuda:N or cpu") from error
-    if chosen.type not in DEVICES:
-        raise LaunchError(
-            f"--device {asked}: not one of those that this code runs on; use cuda, cuda:N or cpu"
-        )
-    if chosen.type == "cuda":
-        gpus = torch.cuda.device_count()
-        if not gpus:
-            raise LaunchError(
-                f"--device {asked}: this machine has no CUDA device; use --device cpu"
-            )
-        if (chosen.index or 0) >= gpus:
-            raise LaunchError(
-                f"--device {asked}: this machine has {gpus} CUDA devices, cuda:0 to cuda:{gpus - 1}"
-            )
-    return asked

@@ -19,8 +19,9 @@ if __name__ == "__main__":  # a script finds its own folder alone, not the repos
 
 from mmpt.config.access import nearest
 from mmpt.errors import LaunchError
+from mmpt.utils.devices import pick_device
 from mmpt_cli.entry import program
-from mmpt_cli.evaluation_options import given_path, pick_device, positive
+from mmpt_cli.evaluation_options import given_path, positive
 from mmpt_cli.splitting import add_splitting, submit
 
 SOME_FAILED = 3
@@ -183,7 +184,7 @@ def read_list(path: Path) -> tuple[str, ...]:
 
 
 def _folders(text: str) -> tuple[Path, ...]:
-    parts = [part for part in text.split(",") if part.strip()]
+    parts = [part.strip() for part in text.split(",") if part.strip()]
     if not parts:
         raise argparse.ArgumentTypeError("no folder is named")
     return tuple(map(Path, parts))

@@ -21,6 +21,7 @@ from mmpt.config import load_config
 from mmpt.config.access import setting
 from mmpt.config.check import check_available, check_complete
 from mmpt.errors import CheckpointError, ConfigError
+from mmpt.utils.devices import pick_device
 from mmpt_cli.checkpoint_files import (
     check_weights,
     find_checkpoints,
@@ -28,7 +29,7 @@ from mmpt_cli.checkpoint_files import (
     score_names,
 )
 from mmpt_cli.entry import program
-from mmpt_cli.evaluation_options import FirstItems, add_options, pick_device
+from mmpt_cli.evaluation_options import FirstItems, add_options
 from mmpt_cli.folders import results_folder
 from mmpt_cli.results import write_results
 from mmpt_cli.selection import chosen_on_test

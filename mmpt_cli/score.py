@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mmpt.models.s3d_weights import WEIGHTS
 from mmpt_cli.entry import program
-from mmpt_cli.evaluation_options import given_path, pick_device
+from mmpt_cli.evaluation_options import given_path
 
 COLUMN = 44
 """Characters of a text that the table shows."""
@@ -25,6 +25,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--weights", type=given_path, default=WEIGHTS, help="of S3D (default: %(default)s)"
     )
     parser.add_argument("--device", help="cuda, cuda:1, cpu (default: cuda where there is one)")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
 
@@ -35,11 +36,9 @@ def main(argv: list[str]) -> int:
         ConfigError, DataError, CheckpointError, LaunchError: with the line to print.
     """
     args = build_parser().parse_args(argv)
-    device = pick_device(args.device)
-
     from mmpt import api
 
-    model = api.load(args.job, args.checkpoint, video_weights=args.weights, device=device)
+    model = api.load(args.job, args.checkpoint, video_weights=args.weights, device=args.device)
     texts = model.encode_text(args.text)
     videos = [model.encode_video(path) for path in args.video]
     scores = model.score(texts, videos)

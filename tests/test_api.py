@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 
 from mmpt import api
 from mmpt.api import EncodedVideo
-from mmpt.errors import CheckpointError, ConfigError, DataError
+from mmpt.errors import CheckpointError, ConfigError, DataError, LaunchError
 from mmpt.models import build_model
 
 TEXTS = ["pour the water", "cut", "stir it " * 30]
@@ -101,13 +101,43 @@ def test_an_alignment_has_a_cosine_for_every_second(norton):
         (lambda n: n.score(["a"], []), "a list of files or encoded videos"),
         (lambda n: n.score(["a"], "a.mp4"), "a list of files or encoded videos"),
         (lambda n: n.encode_features(features(3)[:, :500]), r"expected \[seconds, 512\]"),
-        (lambda n: n.encode_features(features(3), step=9), "allowed: 1 to 8 seconds"),
+        (lambda n: n.encode_features(features(3), step=9), "allowed: 1 to 8 whole seconds"),
+        (lambda n: n.encode_features(features(3), step=1.5), "allowed: 1 to 8 whole seconds"),
+        (lambda n: n.align(torch.zeros(2, 7), n.encode_features(features(3))), "texts: vectors of"),
         (lambda n: n.encode_features(np.full((3, 512), np.nan, np.float32)), "NaN or inf"),
     ],
 )
 def test_what_does_not_fit_is_refused(norton, call, line):
     with pytest.raises(DataError, match=line):
         call(norton)
+
+
+def test_texts_may_come_from_anywhere(norton):
+    wanted = norton.encode_text(["cut", "cut ?"])
+    assert torch.equal(norton.encode_text(text for text in ("cut", "cut \ud800")), wanted)
+
+
+def test_features_may_be_a_tensor(norton):
+    rows = features(3)
+    got = norton.encode_features(torch.from_numpy(rows))
+    assert torch.equal(got.pooled, norton.encode_features(rows).pooled)
+
+
+@pytest.mark.parametrize("device", ["banana", "meta", "cuda:7"])
+def test_a_device_that_is_not_there_is_refused(trained_run, device, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(LaunchError, match=f"device .*{device}"):
+        api.load(trained_run / "job.yaml", device=device)
+
+
+def test_a_model_of_other_features_says_so_before_it_decodes(trained_run, tmp_path, small_video):
+    config = OmegaConf.load(trained_run / "job.yaml")
+    config.dataset.vfeat_dim = 384
+    OmegaConf.save(config, tmp_path / "job.yaml")
+    torch.save({"model": build_model(config).state_dict()}, tmp_path / "c.pt")
+    other = api.load(tmp_path / "job.yaml", tmp_path / "c.pt", device="cpu")
+    with pytest.raises(ConfigError, match="of width 384, S3D's have 512"):
+        other.encode_video(small_video)
 
 
 def test_what_is_missing_is_named(trained_run, tmp_path):

@@ -66,10 +66,11 @@ class Batches:
         self._exact = dtype == torch.float32
         self._network = network.to(self._device, dtype)
         self._cuda = self._device.type == "cuda"
-        self._free = [
-            torch.zeros((size, *clip), dtype=torch.uint8, pin_memory=self._cuda)
-            for _ in range(2 if self._cuda else 1)
-        ]
+        with small_enough(size):
+            self._free = [
+                torch.zeros((size, *clip), dtype=torch.uint8, pin_memory=self._cuda)
+                for _ in range(2 if self._cuda else 1)
+            ]
         self._filling = self._free.pop()
         self._owners: list[int] = []
         self._running: Running | None = None
@@ -148,7 +149,10 @@ def small_enough(clips: int) -> Iterator[None]:
     """
     try:
         yield
-    except torch.OutOfMemoryError as error:
+    except RuntimeError as error:
+        # a CPU's allocator has no type of its own for it
+        if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
         raise LaunchError(
             f"the device has too little memory for a batch of {clips} clips; take a smaller "
             "--batch_size"

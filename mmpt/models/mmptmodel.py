@@ -85,8 +85,9 @@ class MMPTModel(nn.Module):
         """Encodes B pairs of a clip and a text.
 
         Args:
-            video_frames: float [B, S, T, H, W, 3], S seconds of T frames, RGB in [0, 1] (bytes are
-                divided by 255); 30 frames of 224 x 224 are what the public weights were made with.
+            video_frames: float [B, S, T, H, W, 3], any precision: S seconds of T frames, RGB in
+                [0, 1] (bytes are divided by 255); 30 frames of 224 x 224 are what the public
+                weights were made with.
             caps: int64 [B, L]; cmasks: bool [B, L]: one text for each clip.
             vmasks: bool [B, S], True on seconds; None: all are.  Others are not looked at.
             return_score: whether to give the scores alone.
@@ -100,6 +101,8 @@ class MMPTModel(nn.Module):
         device = next(self.model.parameters()).device
         caps, cmasks = caps.to(device), cmasks.to(device)
         vfeats, vmasks = self.encode_seconds(video_frames, vmasks)
+        vfeats = vfeats.to(device, next(self.model.parameters()).dtype)
+        vmasks = vmasks.to(device)
         if len(caps) != len(vfeats):
             raise DataError(
                 f"{len(vfeats)} clips and {len(caps)} texts; they go in pairs (mmpt.api scores all "
@@ -138,7 +141,8 @@ class MMPTModel(nn.Module):
         clips = clips.to(device).permute(0, 4, 1, 2, 3)
         if not clips.is_floating_point():
             clips = clips / BRIGHTEST
-        features = self.video_encoder(clips)["video_embedding"]
+        precision = next(self.video_encoder.parameters()).dtype
+        features = self.video_encoder(clips.to(precision))["video_embedding"]
         return F.normalize(features, dim=-1) if self.normalize else features
 
     def _checked_mask(self, frames: Tensor, vmasks: Tensor | None) -> Tensor:

@@ -43,7 +43,8 @@ def load_s3d(weights: str | os.PathLike = WEIGHTS, words: str | os.PathLike | No
     if not path.exists():
         raise CheckpointError(
             f"{path}: no such file: S3D's weights (MIL-NCE's s3d_howto100m.pth); DATASET.md, "
-            "section 'S3D', says how to get them; to try things out without, --random-weights SEED"
+            "section 'S3D', says how to get them; to try things out without, take the random ones "
+            "that mmpt extract --random-weights SEED keeps beside the features"
         )
     content = read_checkpoint(path)
     model = S3D(words)

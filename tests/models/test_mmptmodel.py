@@ -1,5 +1,7 @@
 """The end-to-end module: S3D and the dual encoder as one, in batches, with masks, from files."""
 
+import copy
+
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -80,6 +82,21 @@ def test_bytes_are_the_same_as_their_share_of_255(end_to_end, frames):
     pixels = (255 * frames).byte()
     wanted, _ = end_to_end().encode_seconds(pixels / 255)
     assert torch.equal(end_to_end().encode_seconds(pixels)[0], wanted)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("precision", [torch.float16, torch.bfloat16, torch.float64])
+def test_frames_of_any_precision(end_to_end, frames, words, precision):
+    frames = frames.to(precision)
+    wanted = end_to_end()(frames.float(), **words, return_score=True)["score"]
+    assert torch.equal(end_to_end()(frames, **words, return_score=True)["score"], wanted)
+
+
+@torch.no_grad()
+def test_a_model_in_half_precision(config_of, model, s3d, frames, words):
+    half = MMPTModel(config_of(), copy.deepcopy(model), copy.deepcopy(s3d)).eval().bfloat16()
+    score = half(frames, **words, return_score=True)["score"]
+    assert score.dtype == torch.bfloat16 and torch.isfinite(score).all()
 
 
 def test_gradients_reach_the_video_network(end_to_end, frames, words):

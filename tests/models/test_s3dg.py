@@ -170,7 +170,7 @@ def test_a_file_of_public_names_loads_with_and_without_its_text_half(model, fold
 
 
 def test_missing_weights_and_those_of_another_network_are_refused(tmp_path):
-    with pytest.raises(CheckpointError, match=r"section 'S3D'.*--random-weights"):
+    with pytest.raises(CheckpointError, match=r"section 'S3D'.*extract --random-weights"):
         load_s3d(tmp_path / "none.pth")
     torch.save({"fc.bias": torch.zeros(512)}, tmp_path / "part.pth")
     with pytest.raises(CheckpointError, match="is not of S3D: it lacks"):
