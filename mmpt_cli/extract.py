@@ -108,7 +108,7 @@ def main(argv: list[str]) -> int:
     args = parser.parse_args(argv)
     check_type(args.type)
     if args.slurm is not None:
-        afterwards = f"when all have ended: mmpt merge-manifests {args.fdir}"
+        afterwards = f"mmpt merge-manifests {args.fdir}"
         return submit("extract", argv, args.slurm, args.fdir / "slurm", afterwards)
 
     from mmpt.extraction.run import extract

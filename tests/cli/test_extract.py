@@ -13,7 +13,6 @@ import pytest
 from mmpt.config.load import REPOSITORY_ROOT
 from mmpt_cli import extract, merge_manifests
 from mmpt_cli.entry import run_command
-from mmpt_cli.splitting import without_option
 
 av = pytest.importorskip("av")
 SCRIPTS = REPOSITORY_ROOT / "scripts/video_feature_extractor"
@@ -126,7 +125,6 @@ def test_a_job_array_has_one_command_a_part(place, monkeypatch):
     (profile, commands, name, logs, _), rest = sent[0], ["--vdir=-one", "--fdir", "out", *GRID]
     assert commands == [["extract", *rest, "--split", f"{i}/3"] for i in (1, 2, 3)]
     assert (str(profile), name, str(logs)) == ("p.yaml", "extract", "out/slurm")
-    assert without_option(["a", "--slurm=x", "b"], "--slurm") == ["a", "b"]
 
 
 @pytest.mark.slow
