@@ -23,6 +23,9 @@ from mmpt_cli.quiet import quieten_trainer
 DEBUG_VARIABLE = "MMPT_DEBUG"
 """Set while a command runs with `--debug`, so that the commands it starts show theirs too."""
 
+SOME_LEFT_OUT = 3
+"""The exit status of a command that did its work, but for videos or entries that it lists."""
+
 _USER_ERROR_LINE = re.compile(
     r"^(?:[\w.]+\.)?(?:" + "|".join(error.__name__ for error in USER_ERRORS) + r"): (.+)$"
 )

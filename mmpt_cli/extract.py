@@ -20,12 +20,10 @@ if __name__ == "__main__":  # a script finds its own folder alone, not the repos
 from mmpt.config.access import nearest
 from mmpt.errors import LaunchError
 from mmpt.utils.devices import pick_device
-from mmpt_cli.entry import program
+from mmpt_cli.entry import SOME_LEFT_OUT, program
 from mmpt_cli.evaluation_options import given_path, positive
 from mmpt_cli.splitting import add_splitting, submit
 
-SOME_FAILED = 3
-"""Exit status where some videos have no features."""
 DTYPES = ("float32", "float16", "bfloat16")
 BATCH = {"cpu": 8, "cuda": 64}
 """Clips of a batch on each kind of device; on a CPU one takes about 0.2 GB."""
@@ -115,7 +113,7 @@ def main(argv: list[str]) -> int:
 
     summary = extract(options_of(args))
     print(f"{args.fdir}: {summary}")
-    return SOME_FAILED if summary.failed else 0
+    return SOME_LEFT_OUT if summary.failed else 0
 
 
 def check_type(name: str) -> None:

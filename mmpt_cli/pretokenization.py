@@ -11,7 +11,7 @@ from pathlib import Path
 from mmpt.errors import LaunchError, first_few
 from mmpt.sharding.captions import TokenReport, write_token_shards
 from mmpt.sharding.settings import read_settings
-from mmpt_cli.entry import program
+from mmpt_cli.entry import SOME_LEFT_OUT, program
 from mmpt_cli.evaluation_options import given_path, positive
 from mmpt_cli.folders import why_not_writable
 from mmpt_cli.splitting import add_splitting, submit
@@ -20,8 +20,6 @@ logger = logging.getLogger(__name__)
 
 LOGS = Path("runs/slurm/tokenise")
 """Of a job array."""
-SOME_DAMAGED = 3
-"""The exit status where entries of the captions could not be used."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -29,7 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog=program("tokenise", "pretokenization.py"),
         description="Captions -> token shards, for every feature shard that the meta files name.  "
         "Shards that are there and were made from the same captions are kept.  The status is 0, or "
-        f"{SOME_DAMAGED} where entries of the captions could not be used.",
+        f"{SOME_LEFT_OUT} where entries of the captions could not be used.",
     )
     parser.add_argument("config", type=given_path, metavar="CONFIG.yaml")
     parser.add_argument(
@@ -66,6 +64,9 @@ def _tell(report: TokenReport, captions: str) -> int:
             captions,
             first_few(report.without),
         )
+    if report.twice:
+        logger.info("%d videos stand in %s more than once, and their last entry counts: %s",
+                    len(report.twice), captions, first_few(report.twice))  # fmt: skip
     for problem in report.damaged[:3]:
         logger.warning("%s", problem)
     if report.damaged:
@@ -74,4 +75,4 @@ def _tell(report: TokenReport, captions: str) -> int:
     kept = f", {report.kept} were there" if report.kept else ""
     print(f"{report.shards} token shards written{kept}: {report.captions:,} captions")
     print(f"dataset.tfeat_dir: {report.prefix}")
-    return SOME_DAMAGED if report.damaged else 0
+    return SOME_LEFT_OUT if report.damaged else 0

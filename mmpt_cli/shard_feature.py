@@ -12,22 +12,22 @@ from mmpt.errors import LaunchError
 from mmpt.sharding.features import (
     DTYPES,
     FeatureSettings,
-    SplitReport,
-    first_width,
+    clear_feature_left_overs,
     read_list,
-    report_skipped,
     shard_split,
-    write_skipped,
 )
 from mmpt.sharding.layout import SPLITS, text_prefixes
+from mmpt.sharding.locks import lock_file
+from mmpt.sharding.records import FOLDER
+from mmpt.sharding.reports import SplitReport, report_skipped, write_skipped
 from mmpt.sharding.verify import SplitFindings, table, verify_split
-from mmpt_cli.entry import program
+from mmpt.sharding.widths import find_width
+from mmpt_cli.entry import SOME_LEFT_OUT, program
 from mmpt_cli.evaluation_options import given_path, positive
 from mmpt_cli.folders import why_not_writable
 
-SOME_SKIPPED = 3
-"""The exit status where videos were left out."""
 SHOWN_PROBLEMS = 20
+LOCK = "shard.lock"
 
 FOLDERS = (
     ("--vfeat_dir", "data/feat/feat_how2_s3d", "folder of VIDEO_ID.npy"),
@@ -42,7 +42,7 @@ def build_parser() -> argparse.ArgumentParser:
         prog=program("shard", "shard_feature.py"),
         description="Feature files -> shards.  Shards that are there and whose videos have not "
         "changed are kept.  Videos without usable features are left out and listed in "
-        f"TARGET/skipped.jsonl; the status is {SOME_SKIPPED} then.  With --verify: compares what "
+        f"TARGET/skipped.jsonl; the status is {SOME_LEFT_OUT} then.  With --verify: compares what "
         "is there; the status is 1 where something is wrong.",
     )
     for option, default, text in FOLDERS:
@@ -55,9 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--shard_size", type=positive, default=4096, help="videos of a list a shard (%(default)s)"
     )
-    parser.add_argument(
-        "--vfeat_dim", type=positive, metavar="N", help="width (default: the first video's)"
-    )
+    parser.add_argument("--vfeat_dim", type=positive, metavar="N", help="width (default: found)")
     parser.add_argument(
         "--dtype", choices=DTYPES, default=DTYPES[0], help="of the shards (%(default)s)"
     )
@@ -78,7 +76,7 @@ def main(argv: list[str]) -> int:
 
     Raises:
         DataError: a list is missing, or none of its videos has usable features.
-        LaunchError: nothing can be written in the target folder.
+        LaunchError: nothing can be written in the target folder, or another run writes there.
     """
     parser = build_parser()
     args = parser.parse_args(argv)
@@ -97,16 +95,21 @@ def shard(args: argparse.Namespace, lists: dict[str, Path]) -> int:
     if not args.vfeat_dir.is_dir():
         raise LaunchError(f"--vfeat_dir {args.vfeat_dir}: no such folder; VIDEO_ID.npy are in it")
     ids = [read_list(path) for path in lists.values()]
-    width = args.vfeat_dim
-    if width is None:
-        width, _ = first_width(args.vfeat_dir, itertools.chain(*ids))
-    settings = FeatureSettings(args.vfeat_dir, args.target_dir, args.shard_size, width, args.dtype)
-    reports = [shard_split(settings, split, path) for split, path in lists.items()]
-    write_skipped(args.target_dir, reports)
+    in_use = f"--target_dir {args.target_dir} is in use: another process makes its shards"
+    with lock_file(args.target_dir / FOLDER / LOCK, in_use):
+        clear_feature_left_overs(args.target_dir, list(lists))
+        width = args.vfeat_dim
+        if width is None:
+            width = find_width(args.vfeat_dir, args.target_dir, itertools.chain(*ids))
+        settings = FeatureSettings(
+            args.vfeat_dir, args.target_dir, args.shard_size, width, args.dtype
+        )
+        reports = [shard_split(settings, split, path) for split, path in lists.items()]
+        write_skipped(args.target_dir, reports)
     for report in reports:
         print(line(report))
-    report_skipped(settings, reports)
-    return SOME_SKIPPED if any(report.skipped for report in reports) else 0
+    report_skipped(args.target_dir, width, reports)
+    return SOME_LEFT_OUT if any(report.skipped for report in reports) else 0
 
 
 def line(report: SplitReport) -> str:

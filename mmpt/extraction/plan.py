@@ -6,7 +6,6 @@ settings are the same, and its features are there with their size.
 
 import logging
 import os
-import re
 import socket
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from mmpt.extraction.manifest import Entry, Failure, Settings, feature_file
 from mmpt.extraction.networks import NETWORKS
 from mmpt.extraction.sources import Sources, find_videos
 from mmpt.extraction.weights import Weights, find_weights, random_weights
+from mmpt.io import atomic
 from mmpt.io.runlock import Owner, hold_run_folder, lock_owner
 from mmpt.utils.split import Split
 
@@ -30,7 +30,6 @@ LOCKS = ".extract"
 """Folder in that of the features: one lock for each part that runs."""
 LONGEST_ID = 200
 """Bytes of an id: a file name may have 255, and one that is being written has more than its own."""
-_LEFT_OVER = re.compile(r"\.(.+)\.\d+-[0-9a-f]+\.tmp")
 
 
 class Options(NamedTuple):
@@ -171,12 +170,7 @@ def clear_left_overs(options: Options, ids: Sequence[str]) -> None:
     own |= {manifest.part_file(kind, options.split) for kind in manifest.FORMS}
     if options.split is None and options.random_seed is not None:
         own.add(f"{options.network}_random_{options.random_seed}.pth")
-    for name in os.listdir(options.features):
-        target = name
-        while found := _LEFT_OVER.fullmatch(target):
-            target = found[1]
-        if target != name and target in own:
-            (options.features / name).unlink(missing_ok=True)
+    atomic.clear_left_overs(options.features, own.__contains__)
 
 
 def find_done(folder: Path, videos: dict[str, Path], settings: Settings) -> set[str]:

@@ -7,11 +7,14 @@ file and leaves what was there before.
 """
 
 import os
+import re
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, Any
+
+_LEFT_OVER = re.compile(r"\.(.+)\.\d+-[0-9a-f]+\.tmp")
 
 
 @contextmanager
@@ -62,6 +65,33 @@ def atomic_write(
         encoding = "utf-8"
     with atomic_path(path) as temporary, open(temporary, mode, encoding=encoding) as file:
         yield file
+
+
+def clear_left_overs(folder: str | os.PathLike, own: Callable[[str], bool]) -> int:
+    """Removes the temporary files that killed runs left in a folder.
+
+    Nobody else may be writing those files: to be called under a lock.
+
+    Args:
+        folder: not looked at where it is not there.
+        own: whether a file of this name is one that the caller writes.
+
+    Returns:
+        How many there were.
+    """
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return 0
+    cleared = 0
+    for name in names:
+        target = name
+        while found := _LEFT_OVER.fullmatch(target):
+            target = found[1]
+        if target != name and own(target):
+            Path(folder, name).unlink(missing_ok=True)
+            cleared += 1
+    return cleared
 
 
 def _sync(path: Path) -> None:

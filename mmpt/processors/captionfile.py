@@ -80,8 +80,7 @@ class PKLJSONStrTextProcessor(TextProcessor):
         return read
 
     def _tokenise(self, texts: list[Any]) -> list[list[int]]:
-        longest = self.max_clip_text_len
-        cut = [text[:longest] if isinstance(text, str) else "" for text in texts]
+        cut = [cut_text(text, self.max_clip_text_len) for text in texts]
         return self.tokenizer(cut, add_special_tokens=False)["input_ids"] if cut else []
 
 
@@ -104,6 +103,13 @@ def read_caption_file(path: str) -> dict[str, Any]:
     return _opened[1]
 
 
+def cut_text(text: Any, longest: int) -> str:
+    """The first characters of a caption as tokenizers take it; nothing of what is no text."""
+    whole = text[:longest] if isinstance(text, str) else ""
+    # halves of surrogate pairs are no characters, and no tokenizer takes them
+    return whole.encode("utf-8", "replace").decode("utf-8")
+
+
 def parse_captions(entry: Any, name: str) -> dict[str, list]:
     """One video's captions, checked.
 
@@ -120,7 +126,7 @@ def parse_captions(entry: Any, name: str) -> dict[str, list]:
     if isinstance(entry, str):
         try:
             entry = json.loads(entry)
-        except json.JSONDecodeError as error:
+        except ValueError as error:  # of integers of thousands of digits too
             raise DataError(f"{name}: not a JSON string ({error})") from None
     texts = "cap" if isinstance(entry, Mapping) and "cap" in entry else "text"
     keys = ("start", "end", texts)
@@ -131,8 +137,10 @@ def parse_captions(entry: Any, name: str) -> dict[str, list]:
         raise DataError(f"{name}: {counts[0]} starts, {counts[1]} ends and {counts[2]} captions")
     try:
         times = np.array([entry["start"], entry["end"]], dtype=np.float64)
-    except (TypeError, ValueError):
-        raise DataError(f"{name}: start and end must be numbers of seconds") from None
+    except (TypeError, ValueError, OverflowError):
+        times = None
+    if times is None or times.ndim != 2:
+        raise DataError(f"{name}: start and end must be numbers of seconds")
     bad = np.flatnonzero(~np.isfinite(times).all(axis=0))
     if len(bad):
         raise DataError(f"{name}: the times of caption {bad[0]} are NaN or inf")

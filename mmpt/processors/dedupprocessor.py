@@ -12,7 +12,7 @@ import json
 import random
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,8 @@ class DedupStatistics:
     """Begin with the end of the line before, and keep it."""
     kept: int = 0
     """Lines afterwards."""
+    twice: int = 0
+    """Entries whose id comes again: the later one counts, here as in the pickle."""
 
     def __str__(self) -> str:
         return "\n".join(
@@ -139,7 +141,10 @@ def shared_characters(before: str, after: str) -> int:
 def write_captions(
     source: Path, target: Path, dedup: CaptionDedupProcessor | None = None
 ) -> DedupStatistics:
-    """Turns a caption file into the pickle {video id: JSON text}, in the memory of one video.
+    """Turns a caption file into the pickle {video id: JSON text}, in the memory of one video and
+    of a few numbers for each.
+
+    Of an id that comes twice, the last entry counts.
 
     Args:
         source: `.json` (or a `.pkl` of the same form, which is read as a whole).
@@ -147,31 +152,56 @@ def write_captions(
         dedup: cleans the captions; None leaves them as they are.
 
     Returns:
-        What was done; of captions that are left as they are, their numbers alone.
+        What was done to the captions of this file; where they are left as they are, their numbers
+        alone.
 
     Raises:
         DataError: the file or an entry of it is damaged.
     """
-    counted = dedup.statistics if dedup is not None else DedupStatistics()
+    counted: dict[str, tuple[int, ...]] = {}
+    entries = 0
     with write_dict(target) as writer:
         for video_id, entry in stream_captions(source):
-            name = f"{source}: video {video_id}"
-            if dedup is not None:
-                entry = dedup(_checked(entry, name))
-            elif isinstance(entry, Mapping):
-                counted.videos += 1
-                counted.lines += len(entry.get("text", ()))
-            elif not isinstance(entry, str):
-                raise DataError(f"{name}: expected start, end and text, got {shown(entry)}")
-            writer.add(video_id, entry if isinstance(entry, str) else json.dumps(entry))
-    return counted
+            entry, counted[video_id] = _turned(entry, f"{source}: video {video_id}", dedup)
+            writer.add(video_id, entry)
+            entries += 1
+    total = DedupStatistics(*(sum(column) for column in zip(*counted.values(), strict=True)))
+    total.twice = entries - len(counted)
+    return total
+
+
+def _turned(
+    entry: Any, name: str, dedup: CaptionDedupProcessor | None
+) -> tuple[str, tuple[int, ...]]:
+    """The JSON text of an entry, and what `DedupStatistics` says of it alone."""
+    if dedup is not None:
+        before = astuple(dedup.statistics)
+        text = json.dumps(dedup(_checked(entry, name)))
+        pairs = zip(astuple(dedup.statistics), before, strict=True)
+        return text, tuple(now - then for now, then in pairs)
+    if isinstance(entry, Mapping):
+        texts = entry.get("text")
+        lines = len(texts) if isinstance(texts, list) else 0
+        return json.dumps(entry), astuple(DedupStatistics(videos=1, lines=lines))
+    if isinstance(entry, str):
+        return entry, astuple(DedupStatistics())
+    raise DataError(f"{name}: expected start, end and text, got {shown(entry)}")
 
 
 def _checked(entry: Any, name: str) -> Mapping[str, list]:
-    """An entry as a dict, its times as they are given."""
-    if "text" not in parse_captions(entry, name):
+    """An entry as a dict, its times as they are given where they are numbers, else as floats."""
+    parsed = parse_captions(entry, name)
+    if "text" not in parsed:
         raise DataError(f"{name}: holds token ids (cap); only text can be cleaned")
-    return json.loads(entry) if isinstance(entry, str) else entry
+    given = json.loads(entry) if isinstance(entry, str) else entry
+    times = {
+        key: [
+            value if isinstance(value, int | float) else seconds
+            for value, seconds in zip(given[key], parsed[key], strict=True)
+        ]
+        for key in ("start", "end")
+    }
+    return {**times, "text": parsed["text"]}
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -218,7 +248,8 @@ def main(argv: list[str]) -> int:
     if dedup is not None:
         print(statistics)
     else:
-        print(f"{statistics.videos:,} videos, {statistics.lines:,} captions")
+        twice = f", {statistics.twice:,} entries twice" if statistics.twice else ""
+        print(f"{statistics.videos:,} videos, {statistics.lines:,} captions{twice}")
     print(f"written: {target}")
     return 0
 

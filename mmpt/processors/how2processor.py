@@ -29,6 +29,7 @@ from mmpt.processors.how2aligner import (
 from mmpt.processors.how2checks import (
     TEXT_SUFFIXES,
     ShardReport,
+    check_ids,
     check_shard,
     check_twice,
     check_width,
@@ -197,17 +198,13 @@ class ShardedHow2MetaProcessor(How2MetaProcessor):
             listed[shard][position] = True
         text = setting(config, "tfeat_dir")
         width = setting(config, "vfeat_dim", DEFAULT_WIDTH)
-        return {
-            shard: check_shard(
-                meta[shard],
-                listed[shard],
-                f"{features}{shard}",
-                None if text is None else f"{text}{DISK_SPLITS[self.split]}_{shard}",
-                width,
-                self.path,
-            )
-            for shard in sorted(listed)
-        }
+        reports = {}
+        for shard in sorted(listed):
+            of_text = None if text is None else f"{text}{DISK_SPLITS[self.split]}_{shard}"
+            places = (f"{features}{shard}", of_text)
+            check_ids(meta[shard], *places)
+            reports[shard] = check_shard(meta[shard], listed[shard], *places, width, self.path)
+        return reports
 
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         video_id = self.data[index]

@@ -76,13 +76,13 @@ def asked_by(key: str, section: str) -> str:
 
 
 def read_lines(path: str) -> list[str]:
-    """The lines of a UTF-8 text file, stripped, without empty ones.
+    """The lines of a UTF-8 text file, stripped, without empty ones and without a byte order mark.
 
     Raises:
         DataError: the file is no text, or has no line.
     """
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, encoding="utf-8-sig") as file:
             lines = [line.strip() for line in file]
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not a UTF-8 text file ({error.reason})") from None

@@ -4,38 +4,31 @@ The file is read once, video by video; processes turn videos into token ids; the
 until the file is at its end, and then become shards in the order of the meta files.
 """
 
-import itertools
 import logging
-import multiprocessing
-from collections import deque
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from functools import partial
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmpt.errors import DataError, LaunchError
+from mmpt.errors import DataError, first_few
+from mmpt.io.atomic import clear_left_overs
 from mmpt.io.pickles import DictWriter, write_dict
 from mmpt.processors.how2checks import TEXT_SUFFIXES
 from mmpt.sharding.jsonstream import stream_captions
 from mmpt.sharding.layout import read_meta, text_prefix
-from mmpt.sharding.records import Record, digest, file_stamp, shard_files
+from mmpt.sharding.locks import lock_file
+from mmpt.sharding.parallel import tokenise_all
+from mmpt.sharding.records import Record, digest, file_stamp, remove_stale, shard_files
 from mmpt.sharding.settings import TokenSettings
 from mmpt.sharding.spool import Spool
-from mmpt.sharding.tokens import READ_TOKENS, TokenRequest, VideoTokens, prepare_worker, tokenise
+from mmpt.sharding.tokens import READ_TOKENS, TokenRequest
 from mmpt.sharding.writer import write_shard
 from mmpt.utils.bert import load_tokenizer, resolve_bert
 from mmpt.utils.split import Split
 
 logger = logging.getLogger(__name__)
-
-VIDEOS_AT_ONCE = 64
-"""What a process is handed together."""
-WAITING = 3
-"""Such parcels a process that are under way: a bound on memory."""
 
 
 class TokenReport(NamedTuple):
@@ -53,6 +46,17 @@ class TokenReport(NamedTuple):
     """Videos of the shards that the caption file does not have."""
     damaged: list[str]
     """Entries that could not be used, one line each."""
+    twice: list[str]
+    """Videos of the shards that the caption file has more than once: their last entry counts."""
+
+
+class _Collected(NamedTuple):
+    """What was noticed in the caption file."""
+
+    damaged: dict[str, str]
+    """What is wrong with the entries that cannot be used, by video id."""
+    twice: set[str]
+    """Ids that came more than once."""
 
 
 class _Shard(NamedTuple):
@@ -68,7 +72,9 @@ def write_token_shards(settings: TokenSettings, split: Split | None = None) -> T
 
     A shard that is there and was made from the same captions, ids and tokenizer is kept.  The
     pickle is written by runs that make all shards.  Videos that the captions lack, and those whose
-    entry is damaged, have no captions in the shards; readers leave them out.
+    entry is damaged, have no captions in the shards; readers leave them out.  Of an id that comes
+    twice, the last entry counts.  A run over all shards removes those of an earlier one that the
+    meta files no longer name.
 
     Args:
         settings: as `read_settings` gives them.
@@ -82,7 +88,7 @@ def write_token_shards(settings: TokenSettings, split: Split | None = None) -> T
     captions = Path(settings.caption_pkl_path)
     name = text_prefix(captions, settings.bert_name)
     target = Path(settings.target_dir)
-    load_tokenizer(settings.bert_name, settings.use_fast)
+    _check_tokenizer(settings)
     shards = _shards(settings, name, split)
     pickle_record = _pickle_record(settings, name, captions, split)
     due = [shard for shard in shards if shard.record.read() is None]
@@ -93,10 +99,14 @@ def write_token_shards(settings: TokenSettings, split: Split | None = None) -> T
             settings.bert_name, settings.use_fast, str(captions), pickle_record is not None
         )
         own = "" if split is None else f".{split.number}-of-{split.of}"
-        with Spool(target / f".{name}spool{own}", [len(shard.ids) for shard in due]) as spool:
-            damaged = _collect(spool, due, asked, settings.processes, pickle_record)
+        sizes = [len(shard.ids) for shard in due]
+        with Spool(target / f".{name}spool{own}", sizes) as spool, _pickle_lock(pickle_record):
+            _clear_left_overs([*(shard.record for shard in shards), pickle_record])
+            collected = _collect(spool, due, asked, settings.processes, pickle_record)
             for index, shard in enumerate(due):
-                _write_shard(spool, index, shard, target, damaged)
+                _write_shard(spool, index, shard, target, collected)
+    if split is None:
+        _remove_stale(settings, name)
     return _report(target / name, shards, len(due))
 
 
@@ -110,7 +120,45 @@ def _report(prefix: Path, shards: list[_Shard], written: int) -> TokenReport:
         captions=sum(one["captions"] for one in told),
         without=[video_id for one in told for video_id in one["without"]],
         damaged=[problem for one in told for problem in one["damaged"]],
+        twice=[video_id for one in told for video_id in one["twice"]],
     )
+
+
+def _check_tokenizer(settings: TokenSettings) -> None:
+    try:
+        load_tokenizer(settings.bert_name, settings.use_fast)
+    except DataError as error:  # the key has another name in job files
+        raise DataError(str(error).replace("dataset.bert_name", "bert_name")) from None
+
+
+def _pickle_lock(record: Record | None) -> AbstractContextManager:
+    """No other run writes the pickle, into whichever folder its shards go."""
+    if record is None:
+        return nullcontext()
+    path = record.folder / record.outputs[0]
+    in_use = f"{path} is in use: another process writes it (token_pickle: false does without it)"
+    return lock_file(record.path.with_suffix(".lock"), in_use)
+
+
+def _clear_left_overs(records: Iterable[Record | None]) -> None:
+    """Removes what killed runs were writing of the things that these records are about."""
+    own: dict[Path, set[str]] = {}
+    for record in records:
+        if record is not None:
+            own.setdefault(record.folder, set()).update(record.outputs)
+            own.setdefault(record.path.parent, set()).add(record.path.name)
+    for folder, names in own.items():
+        clear_left_overs(folder, names.__contains__)
+
+
+def _remove_stale(settings: TokenSettings, name: str) -> None:
+    target = Path(settings.target_dir)
+    for disk_split in settings.splits:
+        numbers = read_meta(settings.meta_dir, disk_split)
+        removed = remove_stale(target, f"{name}{disk_split}_", numbers, TEXT_SUFFIXES)
+        if removed:
+            logger.info("%d token shards of an earlier run removed: %s", len(removed),
+                        first_few(removed))  # fmt: skip
 
 
 def _shards(settings: TokenSettings, name: str, split: Split | None) -> list[_Shard]:
@@ -152,19 +200,15 @@ def _collect(
     asked: TokenRequest,
     processes: int,
     pickle_record: Record | None,
-) -> dict[str, str]:
-    """Takes the captions of all videos into the spool, and into the pickle where one is due.
-
-    Returns:
-        what is wrong with the entries that cannot be used, by video id.
-    """
+) -> _Collected:
+    """Takes the captions of all videos into the spool, and into the pickle where one is due."""
     if pickle_record is None:
         return _fill(spool, shards, asked, processes, None)
     pickle_record.forget()
     with write_dict(pickle_record.folder / pickle_record.outputs[0]) as writer:
-        damaged = _fill(spool, shards, asked, processes, writer)
+        collected = _fill(spool, shards, asked, processes, writer)
     pickle_record.write({})
-    return damaged
+    return collected
 
 
 def _fill(
@@ -173,7 +217,7 @@ def _fill(
     asked: TokenRequest,
     processes: int,
     writer: DictWriter | None,
-) -> dict[str, str]:
+) -> _Collected:
     places: dict[str, list[tuple[int, int]]] = {}
     for index, shard in enumerate(shards):
         for position, video_id in enumerate(shard.ids):
@@ -181,12 +225,19 @@ def _fill(
     entries = stream_captions(asked.source)
     if writer is None:
         entries = (entry for entry in entries if entry[0] in places)
-    damaged, found = {}, False
-    for tokens in _tokenised(entries, asked, processes):
+    damaged, twice, seen, found = {}, set(), set(), False
+    for tokens in tokenise_all(entries, asked, processes):
+        again = tokens.video_id in seen
+        seen.add(tokens.video_id)
+        if again:  # the last one counts, as in json.load
+            twice.add(tokens.video_id)
+            damaged.pop(tokens.video_id, None)
         if tokens.problem is not None:
             damaged[tokens.video_id] = tokens.problem
-        elif writer is not None:
+        if writer is not None and tokens.pickled is not None:
             writer.add_encoded(tokens.video_id, tokens.pickled)
+        elif writer is not None and again:  # what is written cannot be taken back
+            writer.add(tokens.video_id, {"start": [], "end": [], "cap": []})
         for index, position in places.get(tokens.video_id, ()):
             found = True
             spool.add(index, position, tokens)
@@ -194,48 +245,11 @@ def _fill(
         raise DataError(
             f"{asked.source}: none of its videos is among the {len(places)} of the shards"
         )
-    return damaged
-
-
-def _tokenised(
-    entries: Iterable[tuple[str, Any]], asked: TokenRequest, processes: int
-) -> Iterator[VideoTokens]:
-    """The entries as token ids, in their order whatever the number of processes."""
-    parcels = _parcels(entries)
-    work = partial(tokenise, asked=asked)
-    if processes == 1:
-        for parcel in parcels:
-            yield from work(parcel)
-        return
-    under_way: deque = deque()
-    start = multiprocessing.get_context("spawn")
-    prepared = (asked.bert_name, asked.use_fast)
-    try:
-        with ProcessPoolExecutor(processes, start, prepare_worker, prepared) as pool:
-            try:
-                for parcel in parcels:
-                    under_way.append(pool.submit(work, parcel))
-                    if len(under_way) > WAITING * processes:
-                        yield from under_way.popleft().result()
-                while under_way:
-                    yield from under_way.popleft().result()
-            finally:
-                for left in under_way:
-                    left.cancel()
-    except BrokenProcessPool:
-        raise LaunchError(
-            f"processes {processes}: one that tokenised was killed (out of memory?); try fewer"
-        ) from None
-
-
-def _parcels(entries: Iterable[tuple[str, Any]]) -> Iterator[list[tuple[str, Any]]]:
-    iterator = iter(entries)
-    while parcel := list(itertools.islice(iterator, VIDEOS_AT_ONCE)):
-        yield parcel
+    return _Collected(damaged, twice)
 
 
 def _write_shard(
-    spool: Spool, index: int, shard: _Shard, target: Path, damaged: dict[str, str]
+    spool: Spool, index: int, shard: _Shard, target: Path, collected: _Collected
 ) -> None:
     """Writes the two shards of a name, and what is to be told of them."""
     shard.record.forget()
@@ -245,13 +259,15 @@ def _write_shard(
         write_shard(times_end, np.dtype(np.float32), 2, rows) as times_writer,
         write_shard(ids_end, np.dtype(np.int32), READ_TOKENS, rows) as ids_writer,
     ):
+        times_writer.ids = ids_writer.ids = shard.ids
         for times, ids in spool.read(index):
             times_writer.append(times)
             ids_writer.append(ids)
     told = {
         "captions": rows,
         "without": [shard.ids[position] for position in spool.missing(index)],
-        "damaged": [damaged[video_id] for video_id in shard.ids if video_id in damaged],
+        "damaged": [collected.damaged[i] for i in shard.ids if i in collected.damaged],
+        "twice": [video_id for video_id in shard.ids if video_id in collected.twice],
     }
     spool.remove(index)
     shard.record.write(told)

@@ -4,9 +4,9 @@ The list is cut into pieces of `shard_size` ids; shard N holds the usable videos
 depends on no other piece.  Every file is opened once, and one video is in memory.
 """
 
-import json
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -15,18 +15,24 @@ import numpy as np
 from tqdm import tqdm
 
 from mmpt.errors import DataError, first_few
-from mmpt.io.atomic import atomic_write
+from mmpt.io.atomic import clear_left_overs
 from mmpt.io.pickles import save_pickle
+from mmpt.processors.how2checks import TEXT_SUFFIXES
 from mmpt.processors.paths import read_lines
-from mmpt.processors.processor import DEFAULT_WIDTH
-from mmpt.sharding.layout import meta_path
-from mmpt.sharding.npyfile import USUAL_HEADER, FeatureFile
-from mmpt.sharding.records import Record, digest, file_stamp, shard_files
+from mmpt.sharding.layout import meta_path, shard_numbers, text_prefixes
+from mmpt.sharding.npyfile import NO_FILE, USUAL_HEADER, FeatureFile
+from mmpt.sharding.records import FOLDER, Record, digest, file_stamp, remove_stale, shard_files
+from mmpt.sharding.reports import (
+    SKIPPED_FILE,
+    Skipped,
+    SplitReport,
+    extraction_reasons,
+)
 from mmpt.sharding.writer import ShardWriter, write_shard
+from mmpt.utils.shardids import ids_hash, noted_hash
 
 logger = logging.getLogger(__name__)
 
-SKIPPED_FILE = "skipped.jsonl"
 DTYPES = ("float16", "float32")
 """Of shards."""
 
@@ -50,30 +56,6 @@ class FeatureSettings:
     dtype: str = "float16"
 
 
-class Skipped(NamedTuple):
-    """A listed video that is in no shard: a line of `skipped.jsonl`."""
-
-    split: str
-    id: str
-    reason: str
-
-
-class SplitReport(NamedTuple):
-    """What came of one list."""
-
-    split: str
-    listed: int
-    """Ids, each once."""
-    twice: int
-    """Lines whose id was listed before."""
-    shards: int
-    kept: int
-    """Shards that were there already."""
-    videos: int
-    seconds: int
-    skipped: list[Skipped]
-
-
 class ShardContent(NamedTuple):
     """What one shard holds."""
 
@@ -87,7 +69,8 @@ def shard_split(settings: FeatureSettings, split: str, list_path: Path) -> Split
     """Makes the shards of one list, and its meta file when all of them are there.
 
     The meta file is removed before a shard is replaced: a run that is killed leaves none, rather
-    than one that tells of other shards.
+    than one that tells of other shards.  Shards beyond the last one, of a run with a smaller
+    `shard_size` or a longer list, are removed.
 
     Args:
         split: `train` or `val`.
@@ -100,25 +83,41 @@ def shard_split(settings: FeatureSettings, split: str, list_path: Path) -> Split
     ids = list(dict.fromkeys(lines))
     settings.target_dir.mkdir(parents=True, exist_ok=True)
     meta, skipped, seconds, kept = {}, [], 0, 0
+    starts = range(0, len(ids), settings.shard_size)
     with tqdm(total=len(ids), desc=f"{split} shards", unit="video", disable=None) as bar:
-        for shard, first in enumerate(range(0, len(ids), settings.shard_size)):
+        for shard, first in enumerate(starts):
             content, was_there = _one_shard(
                 settings, split, shard, ids[first : first + settings.shard_size], bar
             )
             kept += was_there
             seconds += content.seconds
-            skipped += [Skipped(split, *each) for each in content.skipped]
+            skipped += content.skipped
             if content.ids:
                 meta[shard] = content.ids
     if not meta:
         raise DataError(
             f"{list_path}: none of its {len(ids)} videos has usable features in "
-            f"{settings.vfeat_dir} ({skipped[0].id}: {skipped[0].reason})"
+            f"{settings.vfeat_dir} ({': '.join(skipped[0])})"
         )
     save_pickle(meta_path(settings.target_dir, split), meta)
+    removed = remove_stale(settings.target_dir, f"{split}_", range(len(starts)))
+    if removed:
+        logger.info("%d shards of an earlier run removed: %s", len(removed), first_few(removed))
+    _warn_of_token_shards(settings.target_dir, split, meta)
+    skipped = [Skipped(split, *each) for each in _explained(settings.vfeat_dir, skipped)]
     videos = sum(map(len, meta.values()))
     twice = len(lines) - len(ids)
     return SplitReport(split, len(ids), twice, len(meta), kept, videos, seconds, skipped)
+
+
+def clear_feature_left_overs(target_dir: Path, splits: Sequence[str]) -> None:
+    """Removes what killed runs were writing; to be called while the folder is locked."""
+    own = re.compile(
+        rf"(?:{'|'.join(splits)})_(?:meta\.pkl|\d+(?:_data\.npy|_starts\.npy|\.json))"
+        rf"|{re.escape(SKIPPED_FILE)}"
+    )
+    for folder in (target_dir, target_dir / FOLDER):
+        clear_left_overs(folder, lambda name: own.fullmatch(name) is not None)
 
 
 def read_list(path: Path) -> list[str]:
@@ -132,83 +131,9 @@ def read_list(path: Path) -> list[str]:
     return read_lines(str(path))
 
 
-def first_width(vfeat_dir: Path, ids: Iterable[str]) -> tuple[int, str]:
-    """The width of the first video that can be opened, and its id.
-
-    Raises:
-        DataError: none can.
-    """
-    problem = "no id is listed"
-    for video_id in ids:
-        try:
-            with FeatureFile(feature_path(vfeat_dir, video_id)) as features:
-                return features.width, video_id
-        except DataError as error:
-            problem = f"{video_id}: {error}"
-    raise DataError(f"{vfeat_dir}: no listed video has usable features (the last one, {problem})")
-
-
 def feature_path(vfeat_dir: Path, video_id: str) -> str:
     """The file of one video."""
     return f"{vfeat_dir}/{video_id}.npy"
-
-
-def write_skipped(target_dir: Path, reports: Sequence[SplitReport]) -> Path:
-    """Writes `skipped.jsonl`: {"split", "id", "reason"} a line, empty where nothing was skipped.
-
-    Lines of splits that this run is not about stay.
-    """
-    path = target_dir / SKIPPED_FILE
-    renewed = {report.split for report in reports}
-    skipped = [each for each in read_skipped(target_dir) if each.split not in renewed]
-    with atomic_write(path, "w") as file:
-        for each in [*skipped, *_all_skipped(reports)]:
-            file.write(json.dumps(each._asdict(), ensure_ascii=False) + "\n")
-    return path
-
-
-def read_skipped(target_dir: Path) -> list[Skipped]:
-    """The lines of `skipped.jsonl`; none where there is no such file.
-
-    Raises:
-        DataError: it is damaged.
-    """
-    path = target_dir / SKIPPED_FILE
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-        return [Skipped(**json.loads(line)) for line in lines]
-    except FileNotFoundError:
-        return []
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{path}: not a list of skipped videos ({error}); remove it") from None
-
-
-def report_skipped(settings: FeatureSettings, reports: Sequence[SplitReport]) -> None:
-    """Says how many videos were skipped and why, and what to set for another width."""
-    skipped = list(_all_skipped(reports))
-    if skipped:
-        ids = first_few([each.id for each in skipped])
-        logger.warning(
-            "%d videos skipped: %s; reasons in %s",
-            len(skipped),
-            ids,
-            settings.target_dir / SKIPPED_FILE,
-        )
-    odd = sum(each.reason.startswith("width") for each in skipped)
-    if odd:
-        logger.warning(
-            "%d of them have another width than %d; --vfeat_dim says which is right",
-            odd,
-            settings.width,
-        )
-    if settings.width != DEFAULT_WIDTH:
-        logger.info(
-            "width %d: set dataset.vfeat_dim: %d in the job files", settings.width, settings.width
-        )
-
-
-def _all_skipped(reports: Sequence[SplitReport]) -> Iterator[Skipped]:
-    return (skipped for report in reports for skipped in report.skipped)
 
 
 def _one_shard(
@@ -231,6 +156,34 @@ def _one_shard(
     return content, False
 
 
+def _explained(vfeat_dir: Path, skipped: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Skipped videos with the extraction's word for why they have no file, where it left one."""
+    if all(reason != NO_FILE for _, reason in skipped):
+        return skipped
+    known = extraction_reasons(vfeat_dir)
+    return [
+        (video_id, known.get(video_id, reason) if reason == NO_FILE else reason)
+        for video_id, reason in skipped
+    ]
+
+
+def _warn_of_token_shards(target_dir: Path, split: str, meta: Mapping[int, list[str]]) -> None:
+    """Says where token shards beside the feature shards are of other videos than those."""
+    hashes = {shard: ids_hash(ids) for shard, ids in meta.items()}
+    for text in text_prefixes(target_dir):
+        beginning = f"{text}{split}_"
+        numbers = shard_numbers(target_dir, beginning, TEXT_SUFFIXES[0])
+        noted = {n: noted_hash(target_dir / f"{beginning}{n}{TEXT_SUFFIXES[0]}") for n in numbers}
+        old = [n for n, each in noted.items() if each is not None and each != hashes.get(n)]
+        if old:
+            logger.warning(
+                "%d token shards (%s*) are of other videos than the feature shards are now: mmpt "
+                "tokenise must run again",
+                len(old),
+                target_dir / beginning,
+            )
+
+
 def _rows(stamps: Sequence[list[int] | None], settings: FeatureSettings) -> int:
     """The rows that files of these sizes have if all of them are usable and stored alike."""
     row = settings.width * np.dtype(settings.dtype).itemsize
@@ -245,6 +198,7 @@ def _write_shard(
     dtype = np.dtype(settings.dtype)
     try:
         with write_shard(target, dtype, settings.width, expected_rows) as writer:
+            writer.ids = content.ids
             for video_id in ids:
                 try:
                     _add_video(writer, feature_path(settings.vfeat_dir, video_id))

@@ -1,10 +1,13 @@
 """A caption file, one video after the other: a `.json` of any size in the memory of one video.
 
 ijson reads JSON as its standard has it.  Python's own writer goes beyond that: a caption that is no
-text may stand in a file as NaN, which is read as null here.
+text may stand in a file as NaN, which is read as null here.  So are numbers beyond what a float
+holds; integers beyond 64 bits become floats.  An id that comes twice is yielded twice, and counts
+as `json.load` has it: the last one.
 """
 
 import logging
+import math
 import os
 import re
 from collections.abc import Iterator
@@ -19,7 +22,13 @@ from mmpt.io.pickles import load_pickle
 logger = logging.getLogger(__name__)
 
 _BYTES_AT_ONCE = 1 << 20
-_STRING_OR_NO_NUMBER = re.compile(rb'"(?:[^"\\]|\\.)*(?:"|$)|-?Infinity|NaN', re.DOTALL)
+_STRING_OR_NUMBER = re.compile(
+    rb'"(?:[^"\\]|\\.)*(?:"|$)|-?Infinity|NaN|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?', re.DOTALL
+)
+_LONG_DIGITS = 19
+"""Integers of as many may be beyond 64 bits."""
+_DIGITS_ALIKE = bytes.maketrans(b"0123456789E:,[-\n\r\t", b"0000000000e" + b" " * 7)
+"""Large exponents and long integers become one text each, which is looked for at once."""
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
@@ -63,10 +72,13 @@ def stream_json(path: str | os.PathLike) -> Iterator[tuple[str, Any]]:
         if begin != b"{":
             found = f"begins with {begin.decode('utf-8', 'replace')!r}" if begin else "is empty"
             raise DataError(f"{path}: {found}; a JSON object by video id is needed")
+        place = "before the end of its first video"
         try:
-            yield from ijson.kvitems(source, "", use_float=True, buf_size=_BYTES_AT_ONCE)
+            for item in ijson.kvitems(source, "", use_float=True, buf_size=_BYTES_AT_ONCE):
+                place = f"after video {item[0]}"
+                yield item
         except (ijson.JSONError, UnicodeDecodeError) as error:
-            raise DataError(f"{path}: not a JSON file ({_reason(error)})") from None
+            raise DataError(f"{path}: not a JSON file ({_reason(error)}), {place}") from None
 
 
 def _reason(error: Exception) -> str:
@@ -96,7 +108,7 @@ def _bar(path: str | os.PathLike) -> tqdm:
 
 
 class _Standard:
-    """A JSON file with null where NaN or Infinity stands outside of text."""
+    """A JSON file with null where NaN, Infinity or a number too large stands outside of text."""
 
     def __init__(self, file: IO[bytes], bar: tqdm):
         self.file = file
@@ -126,16 +138,33 @@ class _Standard:
             piece += block
             cut = len(piece) if ended else piece.rfind(b",") + 1
         piece, self.carried = piece[:cut], piece[cut:]
-        return self._without_nan(piece)
+        return self._mended(piece)
 
-    def _without_nan(self, piece: bytes) -> bytes:
+    def _mended(self, piece: bytes) -> bytes:
         began_in_text = self.in_text
         quotes = piece.replace(b"\\\\", b"").replace(b'\\"', b"").count(b'"')
         self.in_text ^= quotes % 2 == 1
-        if b"NaN" not in piece and b"Infinity" not in piece:
+        if not _may_need_mending(piece):
             return piece
         opened = b'"' + piece if began_in_text else piece
-        mended = _STRING_OR_NO_NUMBER.sub(
-            lambda found: found[0] if found[0].startswith(b'"') else b"null", opened
-        )
+        mended = _STRING_OR_NUMBER.sub(lambda found: _mended_token(found[0]), opened)
         return mended[1:] if began_in_text else mended
+
+
+def _may_need_mending(piece: bytes) -> bool:
+    if b"NaN" in piece or b"Infinity" in piece:
+        return True
+    alike = piece.translate(_DIGITS_ALIKE, b"+")
+    return b"e000" in alike or b" " + b"0" * _LONG_DIGITS in alike
+
+
+def _mended_token(token: bytes) -> bytes:
+    """A text or a number as it may be handed on."""
+    if token.startswith(b'"'):
+        return token
+    if token in (b"NaN", b"Infinity", b"-Infinity") or math.isinf(float(token)):
+        return b"null"
+    digits = token.removeprefix(b"-")
+    if len(digits) < _LONG_DIGITS or not digits.isdigit() or digits.startswith(b"0"):
+        return token
+    return token if abs(int(token)) < 1 << 63 else repr(float(token)).encode()

@@ -1,5 +1,6 @@
 """Names: which files hold the shards of a split, and what is called after a BERT."""
 
+import os
 import re
 from pathlib import Path
 
@@ -55,6 +56,13 @@ def text_prefix(caption_path: Path, bert_name: str) -> str:
         allowed = " or ".join(CAPTION_SUFFIXES)
         raise ConfigError(f"caption_pkl_path: got {caption_path}; a name in {allowed} is needed")
     return f"{caption_path.stem}.{bert_tag(bert_name)}."
+
+
+def shard_numbers(folder: Path, beginning: str, end: str = "") -> list[int]:
+    """The numbers N of the shards `BEGINNING + N + END` in a folder, sorted."""
+    form = re.compile(rf"{re.escape(beginning)}(\d+){re.escape(end)}_(?:data|starts)\.npy")
+    found = (form.fullmatch(name) for name in os.listdir(folder))
+    return sorted({int(match[1]) for match in found if match})
 
 
 def text_prefixes(folder: Path) -> list[str]:

@@ -4,9 +4,11 @@
 a short video.
 """
 
+import errno
 import functools
 import io
 import os
+import warnings
 from contextlib import AbstractContextManager
 from typing import IO, NamedTuple
 
@@ -19,6 +21,9 @@ USUAL_HEADER = 128
 """Bytes before the numbers in the files that numpy writes for a plain matrix."""
 LONGEST_HEADER = 10_000
 """numpy reads no longer one either."""
+
+NO_FILE = os.strerror(errno.ENOENT).lower()
+"""The reason where a video has no feature file."""
 
 _EXPONENTS = {2: (np.uint16, 0x7FFF, 0x7C00), 4: (np.uint32, 0x7FFFFFFF, 0x7F800000)}
 """Item size -> integers of this size, all bits but the sign, the least of NaN and inf."""
@@ -56,6 +61,8 @@ class FeatureFile(AbstractContextManager):
             self._file: IO[bytes] = open(path, "rb", buffering=0)  # noqa: SIM115 __exit__ closes it
         except OSError as error:
             raise DataError(error.strerror.lower()) from None
+        except ValueError as error:  # a NUL in the name
+            raise DataError(f"no name of a file ({error})") from None
         try:
             self._header = _read_header(self._file)
             self.rows, self.width = self._check(width)
@@ -104,7 +111,7 @@ class FeatureFile(AbstractContextManager):
             raise DataError(f"dtype {dtype}; float16, float32 or float64 is needed")
         if width is not None and shape[1] != width:
             raise DataError(f"width {shape[1]}; {width} is needed")
-        if 0 in shape:
+        if min(shape) <= 0:
             raise DataError(f"no numbers (shape {shape})")
         needed = self._header.offset + shape[0] * shape[1] * dtype.itemsize
         size = os.fstat(self._file.fileno()).st_size
@@ -153,12 +160,15 @@ def _read_header(file: IO[bytes]) -> Header:
 def _parse_header(header: bytes) -> Header:
     buffer = io.BytesIO(header)
     try:
-        version = np.lib.format.read_magic(buffer)
-        read = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        return Header(len(header), *read(buffer))
-    except (ValueError, KeyError, EOFError, SyntaxError) as error:
-        reason = " ".join(str(error).split())
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            version = np.lib.format.read_magic(buffer)
+            read = {
+                (1, 0): np.lib.format.read_array_header_1_0,
+                (2, 0): np.lib.format.read_array_header_2_0,
+            }[version]
+            return Header(len(header), *read(buffer))
+    except Exception as error:
+        # numpy reads it as Python's source, and what is damaged ends in nearly any exception
+        reason = " ".join(str(error).split()) or type(error).__name__
         raise DataError(f"no .npy file of a plain matrix ({reason})") from None

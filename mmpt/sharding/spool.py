@@ -4,16 +4,13 @@ The captions come in the order of their file, the shards want theirs in the orde
 shard has a file of what came for it; where in it a video stands is in memory, 12 bytes a video.
 """
 
-import errno
-import fcntl
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO
 
 import numpy as np
 
-from mmpt.errors import LaunchError
+from mmpt.sharding.locks import lock_file
 from mmpt.sharding.tokens import READ_TOKENS, VideoTokens
 
 BUFFERED_BYTES = 1 << 25
@@ -39,8 +36,8 @@ class Spool:
 
     def __init__(self, folder: Path, sizes: Sequence[int]):
         self.folder = folder
-        folder.mkdir(parents=True, exist_ok=True)
-        self._lock = _locked(folder)
+        in_use = f"{folder} is in use: another process makes the same shards"
+        self._lock = lock_file(folder / "lock", in_use)
         for left in folder.glob("*.rows"):
             left.unlink()
         self._limit = max(LEAST_BUFFER, BUFFERED_BYTES // max(1, len(sizes)))
@@ -99,20 +96,3 @@ class Spool:
         with open(self._file(shard), "ab") as file:
             file.write(self._buffers[shard])
         self._buffers[shard].clear()
-
-
-def _locked(folder: Path) -> IO[str]:
-    lock = open(folder / "lock", "w")  # noqa: SIM115 open, and so locked, as long as the spool
-    try:
-        fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.close()
-        raise LaunchError(
-            f"{folder} is in use: another process makes the same shards; wait for it, or stop it"
-        ) from None
-    except OSError as error:
-        # a file system without locks: two runs at once are possible there, only unguarded
-        if error.errno not in (errno.ENOLCK, errno.EOPNOTSUPP):
-            lock.close()
-            raise
-    return lock

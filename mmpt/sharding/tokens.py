@@ -1,6 +1,8 @@
 """The captions of some videos -> token ids: what one process is handed at a time."""
 
+import multiprocessing
 import os
+import threading
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -8,7 +10,7 @@ import numpy as np
 
 from mmpt.errors import DataError
 from mmpt.io.pickles import encode_plain
-from mmpt.processors.captionfile import parse_captions
+from mmpt.processors.captionfile import cut_text, parse_captions
 from mmpt.utils.bert import load_tokenizer
 
 READ_CHARACTERS = 96
@@ -55,8 +57,21 @@ class VideoTokens(NamedTuple):
 
 def prepare_worker(bert_name: str, use_fast: bool) -> None:
     """Loads the tokenizer of a process that tokenises; its own threads stay out of the way."""
+    _end_with_parent()
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     load_tokenizer(bert_name, use_fast)
+
+
+def _end_with_parent() -> None:
+    """A parent that is killed cannot end its processes: they wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+
+        def watch() -> None:
+            parent.join()
+            os._exit(1)
+
+        threading.Thread(target=watch, daemon=True).start()
 
 
 def tokenise(entries: Sequence[tuple[str, Any]], asked: TokenRequest) -> list[VideoTokens]:
@@ -71,7 +86,8 @@ def tokenise(entries: Sequence[tuple[str, Any]], asked: TokenRequest) -> list[Vi
         DataError: the tokenizer cannot be had.
     """
     parsed = [_parsed(entry, f"{asked.source}: video {video_id}") for video_id, entry in entries]
-    texts = [_text(text) for one in parsed if isinstance(one, dict) for text in one["text"]]
+    usable = (one["text"] for one in parsed if isinstance(one, dict))
+    texts = [cut_text(text, READ_CHARACTERS) for captions in usable for text in captions]
     tokenizer = load_tokenizer(asked.bert_name, asked.use_fast)
     ids = tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
     done, first = [], 0
@@ -105,12 +121,6 @@ def _parsed(entry: Any, name: str) -> dict[str, list] | str:
     if np.abs([parsed["start"], parsed["end"]]).max(initial=0) > np.finfo(np.float32).max:
         return f"{name}: times beyond what float32 holds"
     return parsed
-
-
-def _text(text: Any) -> str:
-    # halves of surrogate pairs are no characters, and no tokenizer takes them
-    whole = text[:READ_CHARACTERS] if isinstance(text, str) else ""
-    return whole.encode("utf-8", "replace").decode("utf-8")
 
 
 def _video(

@@ -14,9 +14,11 @@ from tqdm import tqdm
 
 from mmpt.errors import DataError, first_few
 from mmpt.processors.how2checks import TEXT_SUFFIXES, ShardReport, check_shard
-from mmpt.sharding.features import SKIPPED_FILE, read_list, read_skipped
-from mmpt.sharding.layout import meta_path, read_meta
+from mmpt.sharding.features import read_list
+from mmpt.sharding.layout import meta_path, read_meta, shard_numbers
+from mmpt.sharding.reports import SKIPPED_FILE, read_skipped
 from mmpt.utils.shardedtensor import ShardedTensor, open_shard, verify_shard
+from mmpt.utils.shardids import ids_hash, noted_hash
 
 HOUR = 3600
 
@@ -57,11 +59,15 @@ ROWS = (
     "hours",
     "width, dtype",
     "feature hashes",
+    "ids of feature shards",
     "token shards",
     "token hashes",
+    "ids of token shards",
     "captions",
     "videos without captions",
     "captions outside video",
+    "videos all outside",
+    "shards not in meta",
 )
 """The table's lines."""
 
@@ -89,6 +95,7 @@ def verify_split(folder: Path, split: str, list_path: Path, text: str | None) ->
     _features(found, folder, meta)
     if text is not None:
         _text(found, folder, meta, text)
+    _not_in_meta(found, folder, meta, text)
     return found
 
 
@@ -166,6 +173,7 @@ def _features(found: SplitFindings, folder: Path, meta: Mapping[int, list[str]])
     if len(forms) > 1:
         found.wrong("width, dtype", f"shards of different forms: {'; '.join(sorted(forms))}")
     _hashes(found, "feature hashes", list(prefixes.values()))
+    _ids(found, "ids of feature shards", {p: meta[n] for n, p in prefixes.items()}, "mmpt shard")
 
 
 def _form(shard: ShardedTensor) -> str:
@@ -188,8 +196,46 @@ def _hashes(found: SplitFindings, row: str, prefixes: list[str]) -> None:
     found.cells[row] = f"{text}, {without:,} have none" if without else text
 
 
+def _ids(found: SplitFindings, row: str, ids_of: Mapping[str, list[str]], command: str) -> None:
+    """Compares the ids that shards were made for with those of the meta file, in order."""
+    checked = 0
+    for prefix, ids in ids_of.items():
+        noted = noted_hash(prefix)
+        checked += noted is not None
+        if noted is not None and noted != ids_hash(ids):
+            found.wrong(
+                row,
+                f"shard {prefix}: made for other videos, or in another order, than the meta file "
+                f"lists; run {command} again",
+            )
+    found.cells[row] = f"{checked:,} of {len(ids_of):,} checked"
+
+
+def _not_in_meta(
+    found: SplitFindings, folder: Path, meta: Mapping[int, list[str]], text: str | None
+) -> None:
+    """Shards of numbers that the meta file does not have: of an earlier run."""
+    beginnings = [(f"{folder}/{found.split}_", "")]
+    if text is not None:
+        beginnings += [(f"{text}{found.split}_", end) for end in TEXT_SUFFIXES]
+    stale = []
+    for beginning, end in beginnings:
+        path = Path(beginning)
+        if path.parent.is_dir():
+            numbers = shard_numbers(path.parent, path.name, end)
+            stale += [f"{path.name}{number}{end}" for number in numbers if number not in meta]
+    found.cells["shards not in meta"] = f"{len(stale):,}"
+    if stale:
+        name = meta_path(folder, found.split).name
+        found.wrong(
+            "shards not in meta",
+            f"{len(stale)} shards that {name} does not list: {first_few(stale)}; of an earlier "
+            "run: remove them",
+        )
+
+
 def _text(found: SplitFindings, folder: Path, meta: Mapping[int, list[str]], text: str) -> None:
-    captions = without = outside = whole = 0
+    videos = captions = without = outside = all_outside = whole = 0
     for shard, ids in sorted(meta.items()):
         prefix = str(folder / f"{found.split}_{shard}")
         text_prefix = f"{text}{found.split}_{shard}"
@@ -200,18 +246,35 @@ def _text(found: SplitFindings, folder: Path, meta: Mapping[int, list[str]], tex
             found.wrong("token shards", str(error))
             continue
         whole += 1
+        videos += len(counts)
         captions += int(counts.sum())
         without += int((counts == 0).sum())
         outside += report.odd.late + report.odd.early
+        all_outside += int(report.outside.sum())
     found.cells["token shards"] = f"{whole:,} of {len(meta):,} fit"
     found.cells["captions"] = f"{captions:,}"
     found.cells["videos without captions"] = f"{without:,}"
     found.cells["captions outside video"] = f"{outside:,}"
+    found.cells["videos all outside"] = f"{all_outside:,}"
     if whole and not captions:
         found.wrong("captions", f"{text}{found.split}_*: no video has a caption")
-    prefixes = [f"{text}{found.split}_{shard}{end}" for shard in sorted(meta)
-                for end in TEXT_SUFFIXES]  # fmt: skip
-    _hashes(found, "token hashes", [p for p in prefixes if os.path.exists(f"{p}_data.npy")])
+    with_captions = videos - without
+    if 2 * all_outside > with_captions:
+        found.wrong(
+            "videos all outside",
+            f"{all_outside} of {with_captions} videos have no caption within their seconds, and "
+            "training leaves them out; are the captions of other videos?",
+        )
+    prefixes = {
+        f"{text}{found.split}_{shard}{end}": meta[shard]
+        for shard in sorted(meta)
+        for end in TEXT_SUFFIXES
+    }
+    there = {
+        prefix: ids for prefix, ids in prefixes.items() if os.path.exists(f"{prefix}_data.npy")
+    }
+    _hashes(found, "token hashes", list(there))
+    _ids(found, "ids of token shards", there, "mmpt tokenise")
 
 
 def _check(ids: list[str], features: str, text: str) -> ShardReport:

@@ -7,7 +7,7 @@ While one block is filled, others are hashed and written by threads of their own
 import hashlib
 import io
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from queue import SimpleQueue
 from threading import Thread
@@ -18,6 +18,7 @@ import numpy as np
 from mmpt.errors import DataError
 from mmpt.io.atomic import atomic_write
 from mmpt.utils.shardedtensor import sidecar_text
+from mmpt.utils.shardids import IDS_KEY, ids_hash
 
 BLOCK_BYTES = 1 << 20
 """Of a block; a larger array has a block of its own size."""
@@ -115,6 +116,7 @@ class ShardWriter:
     Attributes:
         row_bytes: bytes of one row.
         lengths: rows of every array so far.
+        ids: the videos of the arrays, where the sidecar is to tell which they are.
     """
 
     def __init__(self, file: IO[bytes], dtype: np.dtype, width: int, expected_rows: int):
@@ -123,6 +125,7 @@ class ShardWriter:
         self.width = width
         self.row_bytes = self.dtype.itemsize * width
         self.lengths: list[int] = []
+        self.ids: Sequence[str] | None = None
         self._expected = expected_rows
         self._pipeline = _Pipeline(file)
         header = _header(self.dtype, (expected_rows, width))
@@ -219,7 +222,10 @@ def write_shard(
         hashes["starts"] = hashlib.sha256(content).hexdigest()
         starts_file.write(content)
         facts = {"videos": len(writer.lengths), "rows": int(starts[-1])}
-        sidecar.write(sidecar_text({**facts, "dtype": str(writer.dtype), "width": width}, hashes))
+        facts |= {"dtype": str(writer.dtype), "width": width}
+        if writer.ids is not None:
+            facts[IDS_KEY] = ids_hash(writer.ids)
+        sidecar.write(sidecar_text(facts, hashes))
         for file in (sidecar, starts_file, data_file):
             file.flush()
 

@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from mmpt.config.load import REPOSITORY_ROOT
 from mmpt.datasets.mmdataset import MMDataset
+from mmpt.errors import DataError
 from mmpt.utils.shardedtensor import ShardedTensor
 from mmpt_cli import pretokenization, shard_feature
 from mmpt_cli.entry import run_command
@@ -72,6 +73,35 @@ def test_a_second_run_keeps_what_is_there(corpus, capsys):  # noqa: F811
     assert capsys.readouterr().out.splitlines()[-1] == (
         "val: 2 shards of 16 videos, 0.18 h, 0 of 16 skipped, 2 shards were there"
     )
+
+
+def test_another_list_makes_old_token_shards_a_problem(corpus, tinybert, capsys, caplog):  # noqa: F811
+    run(*corpus.arguments())
+    run_command(pretokenization.main, [str(corpus.config(tinybert))])
+    ids = corpus.ids("train")
+    corpus.list_of("train").write_text("\n".join([ids[1], ids[0], *ids[2:]]))
+    assert run(*corpus.arguments()) == 0
+    assert "mmpt tokenise must run again" in caplog.text
+    assert run(*corpus.arguments(), "--verify") == 1
+    assert "ids of token shards: shard" in capsys.readouterr().out
+    with pytest.raises(DataError, match=r"made for other videos .*\(mmpt tokenise\)"):
+        MMDataset.from_config(how2_pretrain(corpus, tinybert))
+    run_command(pretokenization.main, [str(corpus.config(tinybert))])
+    assert run(*corpus.arguments(), "--verify") == 0
+
+
+def test_two_runs_into_one_folder_do_not_meet(corpus, capsys):  # noqa: F811
+    code = "import sys; from pathlib import Path; from mmpt.sharding.locks import lock_file\n"
+    code += "lock = lock_file(Path(sys.argv[1]), ''); print('has it', flush=True); input()"
+    command = [sys.executable, "-c", code, str(corpus.target / ".sharding/shard.lock")]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as other:
+        assert other.stdout.readline() == "has it\n"
+        assert run(*corpus.arguments()) == 1
+        line = capsys.readouterr().err.splitlines()[-1]
+        assert "shards is in use: another process makes its shards; wait for it" in line
+        other.communicate("\n")
+    assert run(*corpus.arguments()) == 0
 
 
 def test_problems_are_told_below_the_table(corpus, capsys):  # noqa: F811

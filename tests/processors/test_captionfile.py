@@ -127,6 +127,12 @@ def test_captions_are_cut_to_96_characters_and_no_string_has_no_tokens(own_capti
     assert [len(caption) for caption in shorter] == [3, 0]
 
 
+def test_halves_of_surrogate_pairs_are_no_reason_to_stop(own_captions):
+    config = own_captions({"v": entry(text=("oil \ud800 pan", "oil ? pan"))})
+    halved, replaced = PKLJSONStrTextProcessor(config)("v")["cap"]
+    assert halved == replaced
+
+
 def test_only_so_many_videos_are_kept_tokenised(own_captions, monkeypatch):
     monkeypatch.setattr(module, "MAX_KEPT", 1)
     text = PKLJSONStrTextProcessor(own_captions({"v": entry(), "w": entry()}))
@@ -143,6 +149,12 @@ def test_only_so_many_videos_are_kept_tokenised(own_captions, monkeypatch):
         ({"v": 3}, "video v: expected lists start, end and text (or cap)"),
         ({"v": entry(start=(0,))}, "video v: 1 starts, 2 ends and 2 captions"),
         ({"v": entry(start=(0, "x"))}, "video v: start and end must be numbers of seconds"),
+        ({"v": entry(start=(0, 10**400))}, "video v: start and end must be numbers of seconds"),
+        ({"v": entry(start=([0], [1]), end=([1], [2]))}, "video v: start and end must be numbers"),
+        (
+            {"v": '{"start": [%s]}' % ("1" * 5000)},
+            "video v: not a JSON string",
+        ),
         ({"v": entry(end=(4, None))}, "video v: the times of caption 1 are NaN or inf"),
         ({"v": entry(end=(float("nan"), 4))}, "video v: the times of caption 0 are NaN or inf"),
         (["v"], "expected a dict of captions by video id, got list"),

@@ -143,6 +143,35 @@ def test_what_cannot_be_turned(content, arguments, message, tmp_path, monkeypatc
     assert not list(tmp_path.glob("*.pkl"))
 
 
+def test_times_that_are_text_are_compared_as_numbers(tmp_path):
+    lines = [("9.5", "10", "a b c"), (8, "9", "b c"), (10, 11.5, "other")]
+    save_pickle(tmp_path / "c.pkl", {"v": json.dumps(captions(*lines))})
+    assert main(["--dedup", "--in", str(tmp_path / "c.pkl")]) == 0
+    cleaned = json.loads(load_pickle(tmp_path / "c_dedup.pkl")["v"])
+    assert cleaned == captions((9.5, 10.0, "a b c"), (10, 11.5, "other"))
+    assert [type(time) for time in cleaned["start"]] == [float, int]
+
+
+@pytest.mark.parametrize("dedup", [True, False])
+def test_of_an_id_that_comes_twice_the_last_entry_counts(dedup, tmp_path, capsys):
+    entries = [
+        json.dumps(captions(*lines)) for lines in ([(0, 1, "a"), (1, 2, "b")], [(3, 4, "c")])
+    ]
+    texts = [f'"{i}": {entry}' for i, entry in zip("vwv", [*entries, entries[1]], strict=True)]
+    (tmp_path / "c.json").write_text("{" + ", ".join(texts) + "}")
+    arguments = ["--in", str(tmp_path / "c.json"), "--out", str(tmp_path / "c.pkl")]
+    assert main([*arguments, *["--dedup"] * dedup]) == 0
+    expected = json.loads((tmp_path / "c.json").read_text())
+    written = {i: json.loads(text) for i, text in load_pickle(tmp_path / "c.pkl").items()}
+    assert written == expected
+    out = capsys.readouterr().out
+    if dedup:
+        told = dict(line.split() for line in out.splitlines()[:9] if len(line.split()) == 2)
+        assert (told["videos"], told["lines"], told["kept"], told["twice"]) == ("2", "2", "2", "1")
+    else:
+        assert "2 videos, 2 captions, 1 entries twice" in out
+
+
 def test_an_entry_that_is_no_captions_is_a_data_error(tmp_path):
     (tmp_path / "c.json").write_text('{"a": [1]}')
     with pytest.raises(DataError):

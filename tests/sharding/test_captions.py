@@ -3,8 +3,6 @@
 import json
 import logging
 import shutil
-import subprocess
-import sys
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -15,32 +13,15 @@ import yaml
 import mmpt.sharding.spool as spool_module
 from mmpt.errors import ConfigError, DataError, LaunchError
 from mmpt.io.pickles import load_pickle, save_pickle
-from mmpt.sharding import captions as module
-from mmpt.sharding.captions import write_token_shards
+from mmpt.sharding import parallel
 from mmpt.sharding.layout import bert_tag, text_prefixes
 from mmpt.sharding.settings import read_settings
-from mmpt.sharding.spool import Spool
 from mmpt.sharding.tokens import TokenRequest, tokenise
 from mmpt.utils.shardedtensor import ShardedTensor, verify_shard
 from mmpt.utils.split import Split
 
 PREFIX = "sentencified_htm_1200k.tinybert."
 NAMES = [f"{split}_{number}" for split in ("train", "val") for number in (0, 1)]
-
-
-@pytest.fixture
-def tokens(corpus, tinybert):
-    """`tokens(part, **keys)`: writes the token shards of the golden captions beside meta files
-    alone, which is all of the feature shards that is needed."""
-    corpus.target.mkdir()
-    for split in ("train", "val"):
-        shutil.copy(corpus.golden / f"{split}_meta.pkl", corpus.target)
-
-    def write(part=None, **keys):
-        settings = read_settings(corpus.config(keys.pop("bert_name", tinybert), **keys))
-        return write_token_shards(settings, part)
-
-    return write
 
 
 def same_as_golden(corpus, folder=None, names=NAMES):
@@ -80,7 +61,7 @@ def test_captions_from_a_pickle_give_the_same(tokens, corpus, golden_dir):
 
 
 def test_several_processes_give_the_same(tokens, corpus, monkeypatch):
-    monkeypatch.setattr(module, "VIDEOS_AT_ONCE", 3)
+    monkeypatch.setattr(parallel, "VIDEOS_AT_ONCE", 3)
     monkeypatch.setattr(spool_module, "BUFFERED_BYTES", 0)
     monkeypatch.setattr(spool_module, "LEAST_BUFFER", 100)
     tokens(processes=2)
@@ -92,7 +73,7 @@ def test_a_process_that_was_killed_is_told(tokens, monkeypatch):
         def __init__(self, *_, **__):
             raise BrokenProcessPool
 
-    monkeypatch.setattr(module, "ProcessPoolExecutor", Pool)
+    monkeypatch.setattr(parallel, "ProcessPoolExecutor", Pool)
     with pytest.raises(LaunchError, match="processes 2: one that tokenised was killed"):
         tokens(processes=2)
 
@@ -182,8 +163,43 @@ def test_an_id_that_comes_twice_has_its_last_captions(tokens, corpus):
     content = corpus.captions.read_text()
     other = '{"start": [0], "end": [1], "text": ["other"]}'
     corpus.captions.write_text('{"trainVid_001-x": ' + other + ", " + content[1:])
-    tokens()
+    assert tokens().twice == ["trainVid_001-x"]
     assert same_as_golden(corpus)
+    assert tokens().twice == ["trainVid_001-x"]
+
+
+@pytest.mark.parametrize("pickled", [True, False])
+def test_of_damaged_entries_that_come_twice_the_last_one_counts(pickled, tokens, corpus):
+    content = json.loads(corpus.captions.read_text())
+    good = json.dumps(content.pop("trainVid_001-x"))
+    entries = {"trainVid_001-x": ["[1]", good], "trainVid_002-x": [good, "[1]"]}
+    del content["trainVid_002-x"]
+    texts = [f'"{i}": {entry}' for i, pair in entries.items() for entry in pair]
+    corpus.captions.write_text("{" + ", ".join(texts) + ", " + json.dumps(content)[1:])
+    report = tokens(token_pickle=pickled)
+    assert [problem.partition(": ")[2] for problem in report.damaged] == [
+        "video trainVid_002-x: expected lists start, end and text (or cap)"
+    ]
+    counts = ShardedTensor.load(corpus.target / f"{PREFIX}train_0.caps_ids").lengths()
+    assert (counts[1] > 0, counts[2], report.captions) == (True, 0, 497 - counts_of(corpus, 2))
+    if pickled:
+        written = load_pickle(corpus.how2 / f"{PREFIX}pkl")
+        assert len(written["trainVid_001-x"]["cap"]) == counts[1]
+        assert written["trainVid_002-x"] == {"start": [], "end": [], "cap": []}
+
+
+def counts_of(corpus, position):
+    return ShardedTensor.load(corpus.golden / f"{PREFIX}train_0.caps_ids").lengths()[position]
+
+
+def test_numbers_beyond_a_float_damage_their_entry_alone(tokens, corpus):
+    text = corpus.captions.read_text()
+    entry = '{"start": [%s], "end": [2], "text": ["oil"]}'
+    text = f'{{"trainVid_000-x": {entry % "1e400"}, "x": {entry % ("9" * 400)}, ' + text[1:]
+    corpus.captions.write_text(text.replace('"trainVid_000-x": {"s', '"y": {"s', 2)
+                               .replace('"y"', '"trainVid_000-x"', 1))  # fmt: skip
+    (problem,) = tokens().damaged
+    assert "video trainVid_000-x: the times of caption 0 are NaN or inf" in problem
 
 
 def test_a_slash_in_a_hub_name_is_none_in_file_names(tmp_path, monkeypatch):
@@ -269,23 +285,6 @@ def test_a_meta_file_of_another_form_is_refused(meta, tokens, corpus):
     save_pickle(corpus.target / "val_meta.pkl", meta)
     with pytest.raises(DataError, match=r"val_meta\.pkl: expected \{shard number: \[video ids\]\}"):
         tokens()
-
-
-def test_two_runs_for_the_same_shards_do_not_meet(tmp_path):
-    code = "import sys; from pathlib import Path; from mmpt.sharding.spool import Spool\n"
-    code += "spool = Spool(Path(sys.argv[1]), [1]); print('has it', flush=True); input()"
-    command = [sys.executable, "-c", code, str(tmp_path / "spool")]
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as other:
-        assert other.stdout.readline() == "has it\n"
-        with pytest.raises(LaunchError, match="spool is in use: another process makes the same"):
-            Spool(tmp_path / "spool", [1])
-        other.communicate("\n")
-    # what it left does not disturb
-    (tmp_path / "spool/0.rows").write_bytes(b"old")
-    with Spool(tmp_path / "spool", [1]) as spool:
-        assert [len(times) for times, _ in spool.read(0)] == [0]
-    assert not (tmp_path / "spool").exists()
 
 
 def test_a_run_without_anything_to_say_says_nothing(tokens, caplog):

@@ -10,16 +10,11 @@ import pytest
 import mmpt.sharding.features as module
 from mmpt.errors import DataError
 from mmpt.io.pickles import load_pickle
-from mmpt.sharding.features import (
-    FeatureSettings,
-    Skipped,
-    first_width,
-    read_skipped,
-    report_skipped,
-    shard_split,
-    write_skipped,
-)
+from mmpt.sharding.features import FeatureSettings, clear_feature_left_overs, shard_split
+from mmpt.sharding.reports import Skipped, read_skipped, report_skipped, write_skipped
+from mmpt.sharding.writer import write_shard
 from mmpt.utils.shardedtensor import ShardedTensor, verify_shard
+from mmpt.utils.shardids import ids_hash
 
 
 @pytest.fixture
@@ -72,9 +67,12 @@ def test_the_files_are_those_of_from_list(dtype, place, tmp_path):
     shard(settings)
     arrays = [np.load(features_of(settings, i)).astype(dtype) for i in "abc"]
     ShardedTensor.from_list(arrays).save(tmp_path / "expected")
-    for end in ("_data.npy", "_starts.npy", ".json"):
+    for end in ("_data.npy", "_starts.npy"):
         expected = (tmp_path / f"expected{end}").read_bytes()
         assert (settings.target_dir / f"train_0{end}").read_bytes() == expected
+    expected = json.loads((tmp_path / "expected.json").read_text())
+    sidecar = json.loads((settings.target_dir / "train_0.json").read_text())
+    assert sidecar == {**expected, "ids_sha256": ids_hash(["a", "b", "c"])}
 
 
 def test_broken_videos_are_left_out_and_listed(place, caplog):
@@ -100,7 +98,7 @@ def test_broken_videos_are_left_out_and_listed(place, caplog):
     write_skipped(settings.target_dir, [report])
     lines = (settings.target_dir / "skipped.jsonl").read_text().splitlines()
     assert json.loads(lines[1]) == {"split": "train", "id": "c", "reason": "NaN or inf"}
-    report_skipped(settings, [report])
+    report_skipped(settings.target_dir, settings.width, [report])
     assert "5 videos skipped: b, c, d, …; reasons in" in caplog.text
     assert "1 of them have another width than 4; --vfeat_dim says which" in caplog.text
     assert "width 4: set dataset.vfeat_dim: 4 in the job files" in caplog.text
@@ -110,7 +108,7 @@ def test_skipped_videos_of_the_other_list_stay_listed(place):
     settings = place({"a": 3})
     settings.target_dir.mkdir()
     train, val = (shard(settings, split) for split in ("train", "val"))
-    lost = [Skipped("val", "ü", "NaN or inf")]
+    lost = [Skipped("val", "ü\u2028", "NaN or inf")]
     write_skipped(settings.target_dir, [train, val._replace(skipped=lost)])
     write_skipped(settings.target_dir, [train._replace(skipped=[Skipped("train", "x", "?")])])
     assert [each.split for each in read_skipped(settings.target_dir)] == ["val", "train"]
@@ -196,14 +194,6 @@ def test_every_file_is_opened_once(place, monkeypatch):
     assert opened == ["a.npy", "b.npy", "c.npy", "d.npy"]
 
 
-def test_the_width_is_that_of_the_first_readable_video(place):
-    settings = place({"b": 3})
-    features_of(settings, "a").write_bytes(b"")
-    assert first_width(settings.vfeat_dir, ["gone", "a", "b"]) == (4, "b")
-    with pytest.raises(DataError, match=r"no listed video has usable features .*a: an empty file"):
-        first_width(settings.vfeat_dir, ["gone", "a"])
-
-
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -231,3 +221,75 @@ def test_odd_ids(place):
     settings = place(dict.fromkeys(ids, 2), shard_size=9)
     assert shard(settings).videos == 5
     assert load_pickle(settings.target_dir / "train_meta.pkl") == {0: ids}
+
+
+def test_shards_beyond_the_last_one_are_removed_where_they_are_ours(place):
+    settings = place(dict.fromkeys("abcdefgh", 3))
+    shard(settings)
+    target = settings.target_dir
+    ShardedTensor.load(target / "train_2").save(target / "train_2")  # somebody else's by now
+    ShardedTensor.load(target / "train_0").save(target / "val_9")
+    larger = place(dict.fromkeys("abcdefgh", 3), shard_size=4)
+    shard(larger)
+    names = sorted(path.name.removesuffix("_data.npy") for path in target.glob("*_data.npy"))
+    assert names == ["train_0", "train_1", "train_2", "val_9"]
+    assert not (target / "train_3.json").exists()
+    assert sorted(p.stem for p in (target / ".sharding").iterdir()) == [
+        "train_0", "train_1", "train_2"
+    ]  # fmt: skip
+
+
+def test_token_shards_of_other_videos_are_told(place, caplog):
+    settings = place(dict.fromkeys("abcd", 3))
+    shard(settings)
+    for number, ids in {0: ["a", "b"], 1: ["c", "d"], 2: ["e"]}.items():
+        prefix = settings.target_dir / f"c.bert.train_{number}.startends"
+        with write_shard(prefix, np.dtype(np.float32), 2) as writer:
+            writer.ids = ids
+            for _ in ids:
+                writer.append(np.ones((1, 2)))
+    caplog.clear()
+    (settings.vfeat_dir.parent / "own.lst").write_text("b\na\nc\nd\n")
+    shard(settings)
+    assert "2 token shards (" in caplog.text
+    assert "of other videos than the feature shards are now: mmpt tokenise must run" in caplog.text
+
+
+def test_ids_that_no_file_can_have_are_skipped(place):
+    settings = place({"a": 3})
+    (settings.vfeat_dir.parent / "own.lst").write_text("a\nnul\0\n" + "x" * 300 + "\n")
+    reasons = [each.reason for each in shard(settings).skipped]
+    assert "null byte" in reasons[0]
+    assert reasons[1] == "file name too long"
+
+
+def test_the_extraction_says_why_a_video_has_no_file(place, caplog):
+    settings = place({"a": 3})
+    (settings.vfeat_dir.parent / "own.lst").write_text("a\ncut\ngone\n")
+    failed = settings.vfeat_dir / "failed.jsonl"
+    failed.write_text('{"id": "cut", "source": "v/cut.mp4", "reason": "no picture decodes"}\n')
+    reasons = {each.id: each.reason for each in shard(settings).skipped}
+    assert reasons == {"cut": "no picture decodes", "gone": "no such file or directory"}
+    failed.write_text("x\n\n")
+    assert len(shard(settings).skipped) == 2
+    assert "its reasons are not taken over" in caplog.text
+
+
+def test_what_killed_runs_left_is_removed_and_nothing_else(tmp_path):
+    (tmp_path / ".sharding").mkdir()
+    own = [".train_0_data.npy.7-ab12.tmp", ".train_meta.pkl.7-ab.tmp", ".skipped.jsonl.7-ab.tmp",
+           ".sharding/.train_12.json.99-0f.tmp"]  # fmt: skip
+    others = [".val_0_data.npy.7-ab.tmp", ".c.bert.train_0.caps_ids_data.npy.7-ab.tmp",
+              ".train_0.tmp", "train_0_data.npy"]  # fmt: skip
+    for name in own + others:
+        (tmp_path / name).touch()
+    clear_feature_left_overs(tmp_path, ["train"])
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([".sharding", *others])
+    assert not list((tmp_path / ".sharding").iterdir())
+    clear_feature_left_overs(tmp_path / "none", ["train"])
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_id(place):
+    settings = place({"a": 3, "b": 2})
+    (settings.vfeat_dir.parent / "own.lst").write_text("\ufeffa\nb\n", encoding="utf-8")
+    assert shard(settings).skipped == []

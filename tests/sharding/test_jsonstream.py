@@ -46,6 +46,27 @@ def test_captions_that_are_no_number_are_null(block, tmp_path, monkeypatch):
     assert dict(streamed(tmp_path / "c.json")) == expected
 
 
+@pytest.mark.parametrize("block", [1, 64, 1 << 20])
+def test_numbers_beyond_a_float_are_null_and_long_ones_floats(block, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_BYTES_AT_ONCE", block)
+    long, text = "1" * 30, '1e400, \\"1e400\\" 1111111111111111111111 [1e999'
+    numbers = f"1e400, -1E+400,1e0400, {long}, -{long}, {'9' * 5000}, {long}.5, 1e-400, 2e+0001"
+    fits = f"{2**63 - 1},\n{1 - 2**63}, {-(2**63)}, {2**63}, 1e300"
+    content = f'{{"a": {{"start": [{numbers}], "text": ["{text}"]}}, "b": [{fits}]}}'
+    (tmp_path / "c.json").write_text(content)
+    whole = float(long)
+    assert streamed(tmp_path / "c.json") == [
+        (
+            "a",
+            {
+                "start": [None, None, None, whole, -whole, None, whole, 0.0, 20.0],
+                "text": [json.loads(f'"{text}"')],
+            },
+        ),
+        ("b", [2**63 - 1, 1 - 2**63, -(2.0**63), 2.0**63, 1e300]),
+    ]
+
+
 def test_pickles_are_read_as_a_whole(tmp_path, caplog):
     save_pickle(tmp_path / "c.pkl", {"a": "{}", "b": "[]"})
     assert streamed(tmp_path / "c.pkl") == [("a", "{}"), ("b", "[]")]
@@ -68,6 +89,9 @@ def test_pickles_are_read_as_a_whole(tmp_path, caplog):
         (b'{"a": 1} x', "not a JSON file (parse error: trailing garbage)"),
         (b'{"a": "\xff"}', "not a JSON file (lexical error: invalid bytes in UTF8 string)"),
         (b'{"a": nan}', "not a JSON file (lexical error"),
+        (b'{"a": [' + b"0" * 5000 + b"1]}", "not a JSON file (parse error"),
+        (b'{"a": nan}', "), before the end of its first video"),
+        (b'{"a": 1, "b": [2], "c": tru}', "), after video b"),
     ],
 )
 def test_damaged_files(content, message, tmp_path):

@@ -73,6 +73,12 @@ def test_unusable_arrays(array, reason, tmp_path):
         (lambda whole: b"", "an empty file"),
         (lambda whole: b"PK\3\4" + whole, "no .npy file"),
         (lambda whole: whole.replace(b"'descr'", b"'other'"), "no .npy file of a plain matrix"),
+        (lambda whole: whole.replace(b"(3, 4), ", b"(-3, 4),"), "no numbers (shape (-3, 4))"),
+        (lambda whole: whole.replace(b"(3, 4), ", b"(3, -4),"), "no numbers (shape (3, -4))"),
+        (lambda whole: whole.replace(b"(3, 4)", b"(3, 4 "), "no .npy file of a plain matrix"),
+        (lambda whole: whole.replace(b"'fort", b"(1):    "), "no .npy file of a plain matrix"),
+        (lambda whole: whole.replace(b"'descr'", b"[]     "), "no .npy file of a plain matrix"),
+        (lambda whole: whole.replace(b"'<f2'", b"'<,2'"), "no .npy file of a plain matrix"),
     ],
 )
 def test_damaged_files(content, reason, tmp_path):
@@ -104,3 +110,18 @@ def test_finite_is_what_numpy_calls_finite(dtype):
             other = values.copy()
             other[place] = bad
             assert not all_finite(other)
+
+
+def test_no_damage_to_a_header_is_a_crash(tmp_path):
+    path, rng = tmp_path / "v.npy", np.random.default_rng(0)
+    np.save(path, rows(5, 16))
+    whole = path.read_bytes()
+    for _ in range(1500):
+        content = bytearray(whole)
+        for _ in range(rng.integers(1, 4)):
+            content[rng.integers(0, 128)] = rng.integers(32, 127)
+        path.write_bytes(content)
+        try:
+            read(path)
+        except DataError as error:
+            assert "\n" not in str(error)
