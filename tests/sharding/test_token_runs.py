@@ -68,6 +68,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.slow
 def test_processes_end_with_their_parent(tmp_path, tinybert):
     (tmp_path / "parent.py").write_text(WORKER)
     command = [sys.executable, str(tmp_path / "parent.py"), str(tinybert)]
