@@ -4,8 +4,8 @@ Both read every file, write all of it and wait for the disk (fsync).  Sharding l
 for NaN, hashes every byte, and writes shards that are compared with the copy before anything is
 timed.
 
-    python benchmarks/bench_sharding.py                     2,000 videos, 0.8 GB
-    python benchmarks/bench_sharding.py --folder /data/tmp  on another disk than /tmp
+    python -m benchmarks.bench_sharding                     2,000 videos, 0.8 GB
+    python -m benchmarks.bench_sharding --folder /data/tmp  on another disk than /tmp
 """
 
 import argparse
@@ -17,8 +17,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from harness import RESULTS, compare, report
 
+from benchmarks.harness import RESULTS, compare, report
 from mmpt.sharding.features import FeatureSettings, shard_split
 from mmpt.utils.shardedtensor import ShardedTensor
 
