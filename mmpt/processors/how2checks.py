@@ -18,7 +18,7 @@ import numpy as np
 from mmpt.errors import DataError, first_few
 from mmpt.utils.distributed import is_master
 from mmpt.utils.shardedtensor import ShardedTensor, open_shard
-from mmpt.utils.shardids import ids_hash, noted_hash
+from mmpt.utils.shardids import check_ids
 
 logger = logging.getLogger(__name__)
 
@@ -106,24 +106,18 @@ def check_shard(
     return ShardReport(empty | (counts[0] == 0), outside, wordless, odd)
 
 
-def check_ids(video_ids: Sequence[str], features: str, text: str | None) -> None:
-    """Compares the videos that shards were made for with those of the meta file.
-
-    Shards of the older toolkit do not say for which.
+def check_made_for(video_ids: Sequence[str], features: str, text: str | None) -> None:
+    """Refuses shards that were made for other videos than those of the meta file.
 
     Args:
         video_ids, features, text: as `check_shard`.
 
     Raises:
-        DataError: a shard was made for other videos, or for the same in another order.
+        DataError: as `mmpt.utils.shardids.check_ids`.
     """
-    texts = [] if text is None else [(f"{text}{end}", "mmpt tokenise") for end in TEXT_SUFFIXES]
-    for prefix, command in [(features, "mmpt shard"), *texts]:
-        if noted_hash(prefix) not in (None, ids_hash(video_ids)):
-            raise DataError(
-                f"shard {prefix}: it was made for other videos than the meta file lists now, or in "
-                f"another order: every video would get another's; make it again ({command})"
-            )
+    check_ids(features, video_ids, "mmpt shard")
+    for suffix in TEXT_SUFFIXES if text is not None else ():
+        check_ids(f"{text}{suffix}", video_ids, "mmpt tokenise")
 
 
 def check_times(

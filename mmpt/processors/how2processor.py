@@ -29,7 +29,7 @@ from mmpt.processors.how2aligner import (
 from mmpt.processors.how2checks import (
     TEXT_SUFFIXES,
     ShardReport,
-    check_ids,
+    check_made_for,
     check_shard,
     check_twice,
     check_width,
@@ -202,7 +202,7 @@ class ShardedHow2MetaProcessor(How2MetaProcessor):
         for shard in sorted(listed):
             of_text = None if text is None else f"{text}{DISK_SPLITS[self.split]}_{shard}"
             places = (f"{features}{shard}", of_text)
-            check_ids(meta[shard], *places)
+            check_made_for(meta[shard], *places)
             reports[shard] = check_shard(meta[shard], listed[shard], *places, width, self.path)
         return reports
 

@@ -10,6 +10,8 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from mmpt.errors import DataError
+
 IDS_KEY = "ids_sha256"
 """Of the sidecar `PREFIX.json`; readers that do not know it go past it."""
 
@@ -31,3 +33,26 @@ def noted_hash(prefix: str | os.PathLike) -> str | None:
         return None  # opening the shard says what is wrong with its sidecar
     found = noted.get(IDS_KEY) if isinstance(noted, dict) else None
     return found if isinstance(found, str) else None
+
+
+def check_ids(prefix: str | os.PathLike, ids: Iterable[str], command: str) -> bool:
+    """Compares the videos that a shard was made for with those that it is taken for.
+
+    Args:
+        prefix: path without `_data.npy`.
+        ids: of the meta file, in order.
+        command: what makes the shard, for the message.
+
+    Returns:
+        Whether the shard says for which videos it was made; the older toolkit's do not.
+
+    Raises:
+        DataError: it was made for others, or in another order.
+    """
+    noted = noted_hash(prefix)
+    if noted not in (None, ids_hash(ids)):
+        raise DataError(
+            f"shard {prefix}: made for other videos, or in another order, than the meta file "
+            f"lists, so that every video would get another's; run {command} again"
+        )
+    return noted is not None
